@@ -1,0 +1,65 @@
+"""`espnet2-sop NAME ...`: one entry for all commands, importing only what the command needs."""
+
+import importlib
+import os
+import sys
+
+from espnet2_sop import __version__
+from espnet2_sop.errors import UserError
+
+COMMANDS = {
+    "prepare": "LibriMix-style CSVs and LibriSpeech folders to mixture manifests and data directories",
+    "format": "filter a data directory by length, write shapes, check it",
+    "vocab": "the vocabulary of the serialized CTC heads",
+    "stats": "durations, overlap and token statistics of the formatted data",
+    "train": "train one stage (sot, ctc or sop) with ESPnet's trainer",
+    "decode": "decode data directories with a trained model",
+    "score": "cpWER, order WER, slot WER and talker counts of hypotheses",
+    "table": "gather all scores into results.json and RESULTS.md",
+    "compare": "paired bootstrap between two systems on one test set",
+    "pack": "put a trained model into one folder and one zip",
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "usage: espnet2-sop COMMAND [options]   (espnet2-sop COMMAND --help)\n\n" + "\n".join(lines)
+
+
+def run(name: str, argv: list[str]) -> int:
+    """Runs one command and turns a user's mistake into one line on stderr.
+
+    Returns:
+        Exit status: 0, 1 for a user's mistake, 130 when interrupted.
+    """
+    module = importlib.import_module(f"espnet2_sop.bin.{name}")
+    try:
+        module.main(argv)
+    except UserError as error:
+        print(f"espnet2-sop {name}: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(f"espnet2-sop {name}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main() -> None:
+    argv = sys.argv[1:]
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+    elif argv[0] == "--version":
+        print(f"espnet2-sop {__version__}")
+    elif argv[0] in COMMANDS:
+        sys.exit(run(argv[0], argv[1:]))
+    else:
+        print(f"espnet2-sop: error: no command {argv[0]!r}; one of: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Small text files: written whole or not at all, read with the place of every mistake."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from espnet2_sop.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[str]]:
+    """Opens a text file that takes its name only when everything is written.
+
+    Args:
+        path: Where the file shall be; missing folders are made.
+
+    Yields:
+        A UTF-8 text handle. If the block raises, what was at `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "w", encoding="utf-8") as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def open_text(path: str | Path) -> IO[str]:
+    """Opens a UTF-8 text file for reading; a missing one is a UserError."""
+    try:
+        return open(path, encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_kaldi(path: str | Path) -> dict[str, str]:
+    """Reads a Kaldi text file: `<id> <value>` a line, the value may be empty.
+
+    Returns:
+        {id: value} in the order of the file.
+
+    Raises:
+        UserError: The file is missing, an id comes twice, or a line has no id.
+    """
+    table: dict[str, str] = {}
+    with open_text(path) as f:
+        for number, line in enumerate(f, 1):
+            key, _, value = line.rstrip("\n").partition(" ")
+            if not key:
+                raise UserError(f"{path}, line {number}: no id at the start of the line")
+            if key in table:
+                raise UserError(f"{path}, line {number}: id {key!r} came before; ids must be unique")
+            table[key] = value.strip()
+    return table
+
+
+def write_kaldi(path: str | Path, rows: Iterable[tuple[str, object]]) -> None:
+    """Writes `<id> <value>` lines in the order given; an empty value leaves the id alone."""
+    with atomic_write(path) as f:
+        for key, value in rows:
+            f.write(f"{key} {value}".rstrip() + "\n")

@@ -1,0 +1,197 @@
+"""Kaldi-style data directories of mixtures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, open_text, read_kaldi, write_kaldi
+from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.manifest import Mixture, read_manifest, write_manifest
+from espnet2_sop.text.serialized import SC
+
+CONDITIONS = ("clean", "noisy", "both")
+TABLES = ("text", "utt2spk", "utt2num_spk", "onsets", "utt2overlap", "utt2dur")
+JOINT = f" {SC} "
+
+
+def _text_of_talker(mixture: Mixture, talker: int) -> str:
+    """Text of a talker (from 1) in order of onset; empty if there are fewer."""
+    return mixture.sources[talker - 1].text if talker <= mixture.num_talkers else ""
+
+
+def _segments(mixtures: Sequence[Mixture]) -> list[dict[str, Any]]:
+    """Reference SegLST: one segment a talker, named by the order of onset."""
+    return [
+        {
+            "session_id": mixture.id,
+            "speaker": str(talker),
+            "start_time": round(source.start / SAMPLE_RATE, 4),
+            "end_time": round(min(source.end, mixture.num_samples) / SAMPLE_RATE, 4),
+            "words": source.text,
+        }
+        for mixture in mixtures
+        for talker, source in enumerate(mixture.sources, 1)
+    ]
+
+
+def write_data_dir(
+    mixtures: Sequence[Mixture], folder: str | Path, condition: str, num_talkers: int | None = None
+) -> None:
+    """Writes a data directory; every file is sorted by id and whole, and `info.json`, written last, means complete.
+
+    `mixtures.jsonl`, `text` (serialized), `text_spk1` ... (id alone where there are fewer talkers), `utt2spk`
+    (speakers joined by `_`), `utt2num_spk`, `onsets` (s), `utt2overlap`, `utt2dur` (s), `ref.seglst.json` and
+    `info.json`.
+
+    Args:
+        mixtures: At least one.
+        folder: Where to write.
+        condition: "clean", "noisy" or "both".
+        num_talkers: Talkers in each mixture, None when mixed.
+
+    Raises:
+        UserError: No mixtures, an id twice, an unknown condition, or another number of talkers.
+    """
+    folder, mixtures = Path(folder), sorted(mixtures, key=lambda mixture: mixture.id)
+    if not mixtures:
+        raise UserError(f"{folder}: no mixtures to write")
+    if condition not in CONDITIONS:
+        raise UserError(f"{folder}: condition {condition!r}; one of: {', '.join(CONDITIONS)}")
+    for mixture, following in zip(mixtures, mixtures[1:], strict=False):
+        if mixture.id == following.id:
+            raise UserError(f"{folder}: id {mixture.id!r} comes twice; ids must be unique")
+    if num_talkers and (other := [m.id for m in mixtures if m.num_talkers != num_talkers]):
+        raise UserError(f"{folder}: {len(other)} mixtures have not {num_talkers} talkers, such as {other[0]!r}")
+    (folder / "info.json").unlink(missing_ok=True)
+    for old in folder.glob("text_spk*"):
+        old.unlink()
+    write_manifest(folder / "mixtures.jsonl", mixtures)
+    write_kaldi(folder / "text", ((m.id, m.text) for m in mixtures))
+    for talker in range(1, max(m.num_talkers for m in mixtures) + 1):
+        write_kaldi(folder / f"text_spk{talker}", ((m.id, _text_of_talker(m, talker)) for m in mixtures))
+    write_kaldi(folder / "utt2spk", ((m.id, "_".join(s.speaker for s in m.sources)) for m in mixtures))
+    write_kaldi(folder / "utt2num_spk", ((m.id, m.num_talkers) for m in mixtures))
+    write_kaldi(folder / "onsets", ((m.id, " ".join(f"{s.onset:.3f}" for s in m.sources)) for m in mixtures))
+    write_kaldi(folder / "utt2overlap", ((m.id, f"{m.overlap_ratio:.4f}") for m in mixtures))
+    write_kaldi(folder / "utt2dur", ((m.id, f"{m.duration:.3f}") for m in mixtures))
+    with atomic_write(folder / "ref.seglst.json") as f:
+        json.dump(_segments(mixtures), f, ensure_ascii=False, indent=1)
+    with atomic_write(folder / "info.json") as f:
+        json.dump({"num_talkers": num_talkers, "condition": condition}, f)
+
+
+def read_info(folder: str | Path) -> dict[str, Any]:
+    """Reads `info.json`: {"num_talkers": int or None, "condition": "clean" | "noisy" | "both"}.
+
+    Raises:
+        UserError: It is missing (the folder is not complete) or has other contents.
+    """
+    path = Path(folder) / "info.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: not a complete data directory (no info.json); prepare it again")
+    with open_text(path) as f:
+        try:
+            info = json.load(f)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}: broken JSON ({error.msg}); prepare the directory again") from None
+    if not isinstance(info, dict) or info.keys() != {"num_talkers", "condition"}:
+        raise UserError(f"{path}: expected the keys 'num_talkers' and 'condition'")
+    if info["condition"] not in CONDITIONS:
+        raise UserError(f"{path}: condition {info['condition']!r}; one of: {', '.join(CONDITIONS)}")
+    return info
+
+
+def _order_problems(path: Path, ids: list[str]) -> list[str]:
+    for number, (name, following) in enumerate(zip(ids, ids[1:], strict=False), 2):
+        if name >= following:
+            return [f"{path}, line {number}: id {following!r} comes after {name!r}; sort by id"]
+    return []
+
+
+def _id_problems(path: Path, ids: list[str], expected: list[str]) -> list[str]:
+    for number, (name, wanted) in enumerate(zip(ids, expected, strict=False), 1):
+        if name != wanted:
+            return [f"{path}, line {number}: id {name!r} where mixtures.jsonl has {wanted!r}"]
+    if len(ids) != len(expected):
+        return [f"{path}, line {min(len(ids), len(expected)) + 1}: {len(ids)} ids, mixtures.jsonl has {len(expected)}"]
+    return []
+
+
+def _row_problems(folder: Path, number: int, mixture: Mixture, rows: dict[str, str], talkers: list[str]) -> list[str]:
+    """Problems of one mixture. `rows`: {file name: value}; `talkers`: values of text_spk1, ..."""
+    problems = []
+
+    def check(good: bool, name: str, what: str) -> None:
+        if not good:
+            problems.append(f"{folder / name}, line {number}: {what}")
+
+    parts = rows["text"].split(JOINT)
+    stray = any(SC in part or part != " ".join(part.split()) or not part for part in parts)
+    check(not stray, "text", f"talkers must be joined by exactly {JOINT!r}, words by single spaces: {rows['text']!r}")
+    check(rows["text"] == mixture.text, "text", "differs from the sources of mixtures.jsonl")
+    filled = parts + [""] * (len(talkers) - len(parts))
+    for talker, (text, wanted) in enumerate(zip(talkers, filled, strict=False), 1):
+        check(text == wanted, f"text_spk{talker}", f"{text!r}, but talker {talker} in text says {wanted!r}")
+    check(len(parts) <= len(talkers), "text", f"{len(parts)} talkers, but only {len(talkers)} files text_spk*")
+    count = str(mixture.num_talkers)
+    check(rows["utt2num_spk"] == count, "utt2num_spk", f"{rows['utt2num_spk']} talkers, mixtures.jsonl has {count}")
+    onsets = " ".join(f"{source.onset:.3f}" for source in mixture.sources)
+    check(rows["onsets"] == onsets, "onsets", f"{rows['onsets']!r}, mixtures.jsonl has {onsets!r}")
+    for name, value in (("utt2dur", f"{mixture.duration:.3f}"), ("utt2overlap", f"{mixture.overlap_ratio:.4f}")):
+        check(rows[name] == value, name, f"{rows[name]}, mixtures.jsonl gives {value}")
+    return problems
+
+
+def _segment_problems(folder: Path, mixtures: Sequence[Mixture]) -> list[str]:
+    path = folder / "ref.seglst.json"
+    with open_text(path) as f:
+        try:
+            segments = json.load(f)
+        except json.JSONDecodeError as error:
+            return [f"{path}, line {error.lineno}: broken JSON ({error.msg})"]
+    return [] if segments == _segments(mixtures) else [f"{path}: differs from the sources of mixtures.jsonl"]
+
+
+def check_data_dir(folder: str | Path) -> list[str]:
+    """Checks that the files of a data directory agree and that the audio exists.
+
+    Ids are the same and sorted in all files, onsets sorted, ` <sc> ` written in one way, `text_spk*`, counts,
+    onsets, durations and overlap as in the manifest.
+
+    Returns:
+        Problems as "file, line n: what", none if all is well. A file that cannot be read at all is the only problem.
+    """
+    folder = Path(folder)
+    try:
+        info = read_info(folder)
+        mixtures = read_manifest(folder / "mixtures.jsonl")
+        tables = {name: read_kaldi(folder / name) for name in TABLES}
+        most = max((mixture.num_talkers for mixture in mixtures), default=0)
+        talkers = [read_kaldi(folder / f"text_spk{talker}") for talker in range(1, most + 1)]
+        problems = _segment_problems(folder, mixtures)
+    except UserError as error:
+        return [str(error)]
+    ids = [mixture.id for mixture in mixtures]
+    problems += _order_problems(folder / "mixtures.jsonl", ids)
+    if not ids:
+        problems.append(f"{folder / 'mixtures.jsonl'}: no mixtures")
+    for name, table in [*tables.items(), *((f"text_spk{i}", table) for i, table in enumerate(talkers, 1))]:
+        problems += _id_problems(folder / name, list(table), ids)
+    if problems:
+        return problems
+    missing: dict[str, int] = {}
+    for number, mixture in enumerate(mixtures, 1):
+        rows = {name: table[mixture.id] for name, table in tables.items()}
+        problems += _row_problems(folder, number, mixture, rows, [table[mixture.id] for table in talkers])
+        if info["num_talkers"] not in (None, mixture.num_talkers):
+            problems.append(f"{folder / 'info.json'}: {info['num_talkers']} talkers, {mixture.id} has another number")
+        for path in [source.path for source in mixture.sources] + ([mixture.noise.path] if mixture.noise else []):
+            missing.setdefault(path, number)
+    problems += [
+        f"{folder / 'mixtures.jsonl'}, line {number}: no such audio file: {path}"
+        for path, number in missing.items()
+        if not Path(path).is_file()
+    ]
+    return problems

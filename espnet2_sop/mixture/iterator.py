@@ -1,0 +1,116 @@
+"""Batches of mixtures for ESPnet's trainer, drawn anew in every epoch."""
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.iterators.sequence_iter_factory import worker_init_fn
+from torch.utils.data import DataLoader, Dataset
+
+from espnet2_sop.mixture.loader import MixtureStore
+
+JITTER = 0.1  # lengths are sorted as if up to 10 % longer or shorter, so that partners in a batch change
+
+
+def length_batches(
+    lengths: Mapping[str, int], batch_bins: int, max_batch_size: int | None, rng: np.random.Generator
+) -> list[list[str]]:
+    """Cuts ids, sorted by jittered length, into batches of similar length.
+
+    Args:
+        lengths: {id: samples}.
+        batch_bins: Most samples in a batch with its padding: longest mixture times batch size. A mixture that is
+            longer makes a batch of its own.
+        max_batch_size: Most mixtures in a batch; None: as many as batch_bins allows.
+        rng: Decides the jitter.
+
+    Returns:
+        Batches of ids, short mixtures first; every id is in exactly one.
+    """
+    jittered = np.array(list(lengths.values())) * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
+    names = list(lengths)
+    most = max_batch_size or len(names)
+    batches: list[list[str]] = []
+    longest = 0
+    for index in np.argsort(jittered, kind="stable"):
+        name = names[index]
+        longest = max(longest, lengths[name])
+        if batches and len(batches[-1]) < most and longest * (len(batches[-1]) + 1) <= batch_bins:
+            batches[-1].append(name)
+        else:
+            batches.append([name])
+            longest = lengths[name]
+    return batches
+
+
+def shard(batch: Sequence[str], rank: int, world_size: int) -> list[str]:
+    """The part of a batch for one process; a batch smaller than the number of processes is repeated to fill it."""
+    return list(itertools.islice(itertools.cycle(batch), max(len(batch), world_size)))[rank::world_size]
+
+
+class SimulationIterFactory(AbsIterFactory):
+    """Iterators over the mixtures of a store, drawn and batched by (seed, epoch) alone.
+
+    So a run that resumes at some epoch sees the batches that an uninterrupted run would have seen.
+
+    Args:
+        dataset: ESPnet dataset whose loaders read `store`; ids as keys.
+        store: Mixtures; `set_epoch` is called on it.
+        batch_bins: Most samples in a batch with padding, over all processes.
+        max_batch_size: Most mixtures in a batch, over all processes; None: as many as batch_bins allows.
+        seed: Seed of jitter, order of batches and workers.
+        collate_fn: Makes a batch of data.
+        num_iters_per_epoch: Use only so many batches of each epoch.
+        num_workers: Processes that read data; 0 reads in the trainer, where decoded audio is remembered.
+        pin_memory: As in torch's DataLoader.
+        rank: Number of this process in distributed training.
+        world_size: Number of processes; each takes every world_size-th mixture of each batch, as in ESPnet.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        store: MixtureStore,
+        batch_bins: int,
+        max_batch_size: int | None = None,
+        seed: int = 0,
+        collate_fn: Callable | None = None,
+        num_iters_per_epoch: int | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        self.dataset = dataset
+        self.store = store
+        self.batch_bins = batch_bins
+        self.max_batch_size = max_batch_size
+        self.seed = seed
+        self.collate_fn = collate_fn
+        self.num_iters_per_epoch = num_iters_per_epoch
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.rank = rank
+        self.world_size = world_size
+
+    def batches(self, epoch: int, shuffle: bool = True) -> list[list[str]]:
+        """Draws the mixtures of an epoch and returns this process's batches of their ids."""
+        self.store.set_epoch(epoch)
+        rng = np.random.default_rng([self.seed, epoch])
+        batches = length_batches(self.store.lengths(), self.batch_bins, self.max_batch_size, rng)
+        if shuffle:
+            rng.shuffle(batches)
+        return [shard(batch, self.rank, self.world_size) for batch in batches[: self.num_iters_per_epoch]]
+
+    def build_iter(self, epoch: int, shuffle: bool | None = None) -> DataLoader:
+        """The batches of one epoch (from 1) as ESPnet's trainer reads them, in random order unless told otherwise."""
+        return DataLoader(
+            dataset=self.dataset,
+            batch_sampler=self.batches(epoch, shuffle is not False),
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+            pin_memory=self.pin_memory,
+            worker_init_fn=functools.partial(worker_init_fn, base_seed=epoch + self.seed),
+        )

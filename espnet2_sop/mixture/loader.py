@@ -1,0 +1,116 @@
+"""What ESPnet's dataset reads: waveforms and texts of mixtures, rendered while reading."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.manifest import Mixture, read_manifest
+from espnet2_sop.mixture.pool import read_noise_pool, read_pool
+from espnet2_sop.mixture.render import render
+from espnet2_sop.mixture.simulate import draw, read_config
+
+CACHE_BYTES = 256 * 2**20
+
+
+@functools.cache
+def shared_reader() -> AudioReader:
+    """The audio reader of this process, shared by all stores: its memory is bounded once."""
+    return AudioReader(CACHE_BYTES)
+
+
+class MixtureStore:
+    """The mixtures behind the loaders of one path.
+
+    Args:
+        path: A mixture manifest (`.jsonl`), or the rule of a simulation (`.yaml`) with its pools beside it.
+
+    Raises:
+        UserError: The file or one that it names cannot be read or has mistakes, or there are no mixtures.
+    """
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        self.epoch = 1
+        self.config = None
+        if path.suffix == ".jsonl":
+            self._take(read_manifest(path))
+        elif path.suffix == ".yaml":
+            self.config = read_config(path)
+            self.pool = read_pool(path.parent / self.config.pool)
+            self.noises = read_noise_pool(path.parent / self.config.noises) if self.config.noise_prob > 0 else []
+            self._take(draw(self.config, self.pool, self.noises, self.epoch))
+        else:
+            raise UserError(f"{path}: expected a mixture manifest (.jsonl) or a simulation (.yaml)")
+        if not self.mixtures:
+            raise UserError(f"{path}: no mixtures in it")
+
+    def _take(self, mixtures: list[Mixture]) -> None:
+        self.mixtures = {mixture.id: mixture for mixture in mixtures}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are."""
+        if self.config is not None and epoch != self.epoch:
+            self._take(draw(self.config, self.pool, self.noises, epoch))
+            self.epoch = epoch
+
+    def lengths(self) -> dict[str, int]:
+        """{id: samples} of the rendered mixtures."""
+        return {name: mixture.num_samples for name, mixture in self.mixtures.items()}
+
+    def waveform(self, name: str) -> np.ndarray:
+        """Renders one mixture: (T,) float32, 16 kHz."""
+        return render(self.mixtures[name], shared_reader())
+
+
+@functools.cache
+def _store(path: Path) -> MixtureStore:
+    return MixtureStore(path)
+
+
+def open_store(path: str | Path) -> MixtureStore:
+    """The store of a path; all callers of one process get the same one."""
+    return _store(Path(path).resolve())
+
+
+class _Loader(Mapping):
+    """Ids of a store as a mapping; what an id gives is said by the subclasses."""
+
+    def __init__(self, path: str | Path):
+        self.store = open_store(path)
+
+    def __len__(self) -> int:
+        return len(self.store.mixtures)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.store.mixtures)
+
+
+class MixtureWaveforms(_Loader):
+    """{id: waveform (T,) float32, 16 kHz} of a manifest or a simulation."""
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.store.waveform(name)
+
+
+class MixtureTexts(_Loader):
+    """{id: serialized text} of a manifest or a simulation."""
+
+    def __getitem__(self, name: str) -> str:
+        return self.store.mixtures[name].text
+
+
+def register() -> None:
+    """Makes the types `mixture` and `mixture_text` known to ESPnet's datasets (`--*_data_path_and_name_and_type`)."""
+    from espnet2.train.dataset import DATA_TYPES
+
+    # ESPnet takes the first entry that the name starts with, so the longer one comes first.
+    DATA_TYPES["mixture_text"] = dict(
+        func=MixtureTexts, kwargs=[], help="Serialized text of a mixture manifest (.jsonl) or a simulation (.yaml)."
+    )
+    DATA_TYPES["mixture"] = dict(
+        func=MixtureWaveforms, kwargs=[], help="Mixtures of a manifest (.jsonl) or a simulation (.yaml), while reading."
+    )

@@ -1,0 +1,233 @@
+"""The mixture manifest: JSON Lines, one mixture a line; the one data type between all corpora and all users."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.text.serialized import SC, serialize
+
+MODES = ("max", "min")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One talker of a mixture.
+
+    Attributes:
+        path: Audio file, relative to the working directory or absolute.
+        speaker: Name of the speaker.
+        text: What is said, words separated by single spaces.
+        onset: Start in the mixture in seconds.
+        gain: Factor on the samples of the file.
+        num_samples: Samples in the file.
+        speed: Playing speed; 1.1 makes the source 10 % shorter (and higher).
+    """
+
+    path: str
+    speaker: str
+    text: str
+    onset: float
+    gain: float
+    num_samples: int
+    speed: float = 1.0
+
+    @property
+    def start(self) -> int:
+        """First sample of the source in the mixture."""
+        return round(self.onset * SAMPLE_RATE)
+
+    @property
+    def length(self) -> int:
+        """Samples that the source takes in the mixture, after the change of speed."""
+        return round(self.num_samples / self.speed)
+
+    @property
+    def end(self) -> int:
+        """Sample of the mixture after the last one of the source."""
+        return self.start + self.length
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """Background noise: `path` from sample `offset` on, repeated when short, times `gain`."""
+
+    path: str
+    offset: int
+    gain: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """Talkers in order of onset and their noise.
+
+    Attributes:
+        id: Unique name without blanks.
+        sources: The talkers, earliest first.
+        noise: Background noise or None.
+        sample_rate: Always 16000.
+        mode: "max" keeps all talkers to their ends, "min" stops with the first that ends.
+    """
+
+    id: str
+    sources: tuple[Source, ...]
+    noise: Noise | None = None
+    sample_rate: int = SAMPLE_RATE
+    mode: str = "max"
+
+    @property
+    def num_talkers(self) -> int:
+        return len(self.sources)
+
+    @property
+    def num_samples(self) -> int:
+        """Length of the rendered mixture in samples: latest ("max") or earliest ("min") end of a source.
+
+        A source is padded with zeros up to its onset, so "min" is the length of the shortest padded source, as
+        in LibriMix. Noise never changes the length.
+        """
+        return (max if self.mode == "max" else min)(source.end for source in self.sources)
+
+    @property
+    def duration(self) -> float:
+        """Length of the rendered mixture in seconds."""
+        return self.num_samples / self.sample_rate
+
+    @property
+    def overlap_ratio(self) -> float:
+        """Time with two or more active talkers over time with one or more (from the spans of the sources)."""
+        end = self.num_samples
+        edges = sorted(
+            edge for s in self.sources if s.start < min(s.end, end) for edge in ((s.start, 1), (min(s.end, end), -1))
+        )
+        speech = overlap = active = last = 0
+        for sample, step in edges:
+            speech += (sample - last) * (active >= 1)
+            overlap += (sample - last) * (active >= 2)
+            active, last = active + step, sample
+        return overlap / speech if speech else 0.0
+
+    @property
+    def text(self) -> str:
+        """Serialized text: the talkers' texts in order of onset, joined by ` <sc> `."""
+        return serialize(source.text for source in self.sources)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mixture as a line of a manifest holds it."""
+        record = dataclasses.asdict(self)
+        record["sources"] = [dataclasses.asdict(source) for source in self.sources]
+        return record
+
+
+def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
+    """Makes a flat dataclass of a JSON object after checking its keys and types.
+
+    Args:
+        cls: Dataclass with str, int and float fields.
+        record: What JSON gave.
+        where: "file, line n", for messages.
+
+    Raises:
+        UserError: Not an object, a key missing, unknown, or of the wrong type, or a number not finite.
+    """
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: expected a JSON object with the keys of a {cls.__name__.lower()}, got {record!r}")
+    hints = get_type_hints(cls)
+    required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    if missing := [name for name in required if name not in record]:
+        raise UserError(f"{where}: {cls.__name__.lower()} without the key {', '.join(map(repr, missing))}")
+    if unknown := sorted(record.keys() - hints.keys()):
+        raise UserError(f"{where}: {cls.__name__.lower()} with the unknown key {', '.join(map(repr, unknown))}")
+    for name, value in record.items():
+        kinds = (int, float) if hints[name] is float else (hints[name],)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise UserError(f"{where}: {name!r} must be of type {hints[name].__name__}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {name!r} must be finite, got {value!r}")
+    return cls(**record)
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
+    """Yields ("file, line n", value) for each line of a JSON Lines file; broken JSON is a UserError."""
+    with open_text(path) as f:
+        for number, line in enumerate(f, 1):
+            where = f"{path}, line {number}"
+            try:
+                yield where, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{where}: broken JSON ({error.msg}, column {error.colno})") from None
+
+
+def write_json_lines(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
+    """Writes one JSON object a line, atomically."""
+    with atomic_write(path) as f:
+        for record in records:
+            f.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _source(record: Any, where: str) -> Source:
+    source = from_dict(Source, record, where)
+    if not source.text.strip():
+        raise UserError(f"{where}: talker {source.path!r} without words; give each source its text")
+    if source.text != " ".join(source.text.split()) or SC in source.text:
+        raise UserError(f"{where}: text {source.text!r}: words must be separated by single spaces, without <sc>")
+    if source.onset < 0 or source.speed <= 0 or source.num_samples <= 0 or source.length <= 0:
+        raise UserError(f"{where}: source {source.path!r} needs onset >= 0, speed > 0 and num_samples > 0")
+    return source
+
+
+def _mixture(record: Any, where: str) -> Mixture:
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: a mixture must be a JSON object")
+    if missing := [name for name in ("id", "sources") if name not in record]:
+        raise UserError(f"{where}: mixture without the key {', '.join(map(repr, missing))}")
+    if unknown := sorted(record.keys() - {f.name for f in dataclasses.fields(Mixture)}):
+        raise UserError(f"{where}: mixture with the unknown key {', '.join(map(repr, unknown))}")
+    name, rows = record["id"], record["sources"]
+    if not isinstance(name, str) or not name or len(name.split()) != 1:
+        raise UserError(f"{where}: 'id' must be a name without blanks, got {name!r}")
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{where}: mixture {name!r} has no sources")
+    sources = tuple(_source(row, where) for row in rows)
+    if any(a.onset > b.onset for a, b in zip(sources, sources[1:], strict=False)):
+        raise UserError(f"{where}: the sources of {name!r} are not in order of onset; sort them")
+    noise = record.get("noise")
+    if noise is not None:
+        noise = from_dict(Noise, noise, where)
+        if noise.offset < 0:
+            raise UserError(f"{where}: noise offset {noise.offset} is negative")
+    mode, rate = record.get("mode", "max"), record.get("sample_rate", SAMPLE_RATE)
+    if mode not in MODES:
+        raise UserError(f"{where}: mode {mode!r}; one of: {', '.join(MODES)}")
+    if rate != SAMPLE_RATE:
+        raise UserError(f"{where}: sample_rate {rate!r}; only {SAMPLE_RATE} is supported")
+    return Mixture(name, sources, noise, rate, mode)
+
+
+def read_manifest(path: str | Path) -> list[Mixture]:
+    """Reads a mixture manifest.
+
+    Returns:
+        The mixtures in the order of the file.
+
+    Raises:
+        UserError: With file and line: broken JSON, missing or unknown keys, wrong types, no sources, sources
+            not in order of onset, a talker without words, an id that came before.
+    """
+    mixtures: dict[str, Mixture] = {}
+    for where, record in read_json_lines(path):
+        mixture = _mixture(record, where)
+        if mixture.id in mixtures:
+            raise UserError(f"{where}: id {mixture.id!r} came before; ids must be unique")
+        mixtures[mixture.id] = mixture
+    return list(mixtures.values())
+
+
+def write_manifest(path: str | Path, mixtures: Iterable[Mixture]) -> None:
+    """Writes a mixture manifest, atomically."""
+    write_json_lines(path, (mixture.to_dict() for mixture in mixtures))

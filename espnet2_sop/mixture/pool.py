@@ -1,0 +1,142 @@
+"""Pools of single utterances and of noises, from which mixtures are drawn."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_kaldi
+from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.manifest import from_dict, read_json_lines, write_json_lines
+
+EXTENSIONS = (".flac", ".wav", ".ogg", ".opus")
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """One utterance of one speaker; `level_db` is the RMS level of the whole file in dBFS."""
+
+    id: str
+    path: str
+    speaker: str
+    text: str
+    num_samples: int
+    level_db: float
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseFile:
+    """One recording of noise; `level_db` is the RMS level of the whole file in dBFS."""
+
+    path: str
+    num_samples: int
+    level_db: float
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """All audio files below a folder, sorted; none is a UserError."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    files = sorted(path for path in folder.rglob("*") if path.suffix in EXTENSIONS)
+    if not files:
+        raise UserError(f"{folder}: no audio file below it ({', '.join(EXTENSIONS)})")
+    return files
+
+
+def speaker_of(utterance: str) -> str:
+    """Speaker of a LibriSpeech utterance: `101` of `101-1-0003`."""
+    return utterance.partition("-")[0]
+
+
+@functools.cache
+def transcripts(folder: Path) -> dict[str, str]:
+    """All texts of the `*.trans.txt` files in one LibriSpeech chapter folder: {utterance: text}."""
+    texts: dict[str, str] = {}
+    for path in sorted(folder.glob("*.trans.txt")):
+        for utterance, text in read_kaldi(path).items():
+            if not text:
+                raise UserError(f"{path}: utterance {utterance} has no words")
+            if utterance in texts:
+                raise UserError(f"{path}: utterance {utterance} has a text in another file of {folder}")
+            texts[utterance] = " ".join(text.split())
+    return texts
+
+
+def text_of(path: Path) -> str:
+    """Text of a LibriSpeech audio file, from the `*.trans.txt` beside it.
+
+    Raises:
+        UserError: There is none for it.
+    """
+    texts = transcripts(path.parent)
+    if path.stem not in texts:
+        raise UserError(f"{path}: no text for it in {path.parent}/*.trans.txt")
+    return texts[path.stem]
+
+
+def level_db(samples: np.ndarray, path: str | Path) -> float:
+    """RMS level of samples (T,) in dBFS (0 dB: RMS 1), rounded to 0.01 dB; silence is a UserError naming `path`."""
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    if power <= 0:
+        raise UserError(f"{path}: the audio file is silent; remove it")
+    return round(10 * math.log10(power), 2)
+
+
+def build_pool(speech_root: str | Path, subset: str) -> list[Utterance]:
+    """All utterances of one subset of a LibriSpeech-style folder.
+
+    Args:
+        speech_root: Folder with the subsets; `subset/speaker/chapter/speaker-chapter-number.ext` and
+            `*.trans.txt` lie below it.
+        subset: Name such as `train-clean-100`.
+
+    Returns:
+        The utterances, sorted by id. Their paths start with `speech_root` as given.
+
+    Raises:
+        UserError: Audio without text, text without audio, or audio that cannot be used.
+    """
+    folder = Path(speech_root) / subset
+    reader, pool = AudioReader(), {}
+    for path in audio_files(folder):
+        if path.stem in pool:
+            raise UserError(f"{path}: the same utterance as {pool[path.stem].path}; remove one")
+        text, samples = text_of(path), reader.read(path)
+        level = level_db(samples, path)
+        pool[path.stem] = Utterance(path.stem, str(path), speaker_of(path.stem), text, len(samples), level)
+    for trans in sorted(folder.rglob("*.trans.txt")):
+        if missing := [name for name in transcripts(trans.parent) if name not in pool]:
+            raise UserError(f"{trans}: text without audio: {', '.join(missing[:3])} ({len(missing)} in all)")
+    return [pool[name] for name in sorted(pool)]
+
+
+def build_noise_pool(folder: str | Path) -> list[NoiseFile]:
+    """All noises below a folder, sorted by path; of files with several channels (WHAM) the first counts."""
+    reader, pool = AudioReader(), []
+    for path in audio_files(Path(folder)):
+        samples = reader.read(path, first_channel=True)
+        pool.append(NoiseFile(str(path), len(samples), level_db(samples, path)))
+    return pool
+
+
+def _read[Record](path: str | Path, cls: type[Record]) -> list[Record]:
+    return [from_dict(cls, record, where) for where, record in read_json_lines(path)]
+
+
+def read_pool(path: str | Path) -> list[Utterance]:
+    """Reads `sources.jsonl`; mistakes are UserErrors with file and line."""
+    return _read(path, Utterance)
+
+
+def read_noise_pool(path: str | Path) -> list[NoiseFile]:
+    """Reads `noises.jsonl`; mistakes are UserErrors with file and line."""
+    return _read(path, NoiseFile)
+
+
+def write_pool(path: str | Path, pool: Iterable[Utterance | NoiseFile]) -> None:
+    """Writes `sources.jsonl` or `noises.jsonl`, atomically."""
+    write_json_lines(path, map(dataclasses.asdict, pool))

@@ -1,0 +1,197 @@
+"""Mixtures drawn by a rule from a pool of single utterances, new ones in every epoch."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import open_text
+from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.manifest import Mixture, Noise, Source
+from espnet2_sop.mixture.pool import NoiseFile, Utterance
+
+Range = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulationConfig:
+    """The rule by which mixtures are drawn; the paper's onsets are U(1.0, 1.5) and U(2.5, 3.0) s.
+
+    Attributes:
+        seed: With the epoch, decides everything.
+        mixtures_per_epoch: How many to draw.
+        talkers: {number of talkers: probability}.
+        onsets: Ranges in seconds for talker 2, 3, ..., counted from the start of talker 1.
+        level_db: Range of the RMS level of each source in dBFS.
+        noise_prob: Share of mixtures with noise.
+        noise_level_db: Range of the RMS level of noise in dBFS.
+        speed: Range of the playing speed of each source; [1, 1] leaves it alone.
+        max_duration: Longest mixture in seconds; utterances that would end later are kept for another mixture.
+        pool: File of utterances, relative to the file of the rule.
+        noises: File of noises, relative to the file of the rule; needed if noise_prob > 0.
+    """
+
+    seed: int
+    mixtures_per_epoch: int
+    talkers: dict[int, float]
+    onsets: tuple[Range, ...]
+    level_db: Range
+    noise_prob: float
+    noise_level_db: Range
+    speed: Range
+    max_duration: float
+    pool: str = "sources.jsonl"
+    noises: str = "noises.jsonl"
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{where} must be a number, got {value!r}")
+    return float(value)
+
+
+def _range(value: Any, where: str) -> Range:
+    if not isinstance(value, list) or len(value) != 2:
+        raise UserError(f"{where} must be [low, high], got {value!r}")
+    low, high = _number(value[0], where), _number(value[1], where)
+    if low > high:
+        raise UserError(f"{where}: low {low} is over high {high}")
+    return low, high
+
+
+def _talkers(value: Any, where: str) -> dict[int, float]:
+    if not isinstance(value, dict) or not all(isinstance(n, int) and n > 0 for n in value):
+        raise UserError(f"{where} must map numbers of talkers to probabilities, got {value!r}")
+    talkers = {n: _number(p, where) for n, p in sorted(value.items())}
+    if min(talkers.values(), default=-1) < 0 or abs(sum(talkers.values()) - 1) > 1e-6:
+        raise UserError(f"{where}: probabilities must be >= 0 and sum to 1, got {value!r}")
+    return talkers
+
+
+def _keys_and_values(path: str | Path) -> dict[str, Any]:
+    """The YAML of a rule, with all keys that it needs and no others."""
+    with open_text(path) as f:
+        try:
+            values = yaml.safe_load(f)
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected keys and values of a simulation")
+    fields = {f.name: f for f in dataclasses.fields(SimulationConfig)}
+    if unknown := [key for key in values if key not in fields]:
+        raise UserError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(fields)}")
+    if missing := [k for k, f in fields.items() if k not in values and f.default is dataclasses.MISSING]:
+        raise UserError(f"{path}: the key {missing[0]!r} is missing")
+    return values
+
+
+def read_config(path: str | Path) -> SimulationConfig:
+    """Reads `simulation.yaml`.
+
+    Raises:
+        UserError: With file and key: broken YAML, a key missing, unknown, or with a value that cannot be.
+    """
+    values = _keys_and_values(path)
+    where = {name: f"{path}: {name!r}" for name in values}
+    for name, least in (("seed", 0), ("mixtures_per_epoch", 1)):
+        if type(values[name]) is not int or values[name] < least:
+            raise UserError(f"{where[name]} must be a whole number from {least} on, got {values[name]!r}")
+    for name in ("pool", "noises"):
+        if not isinstance(values.get(name, ""), str):
+            raise UserError(f"{where[name]} must be a file name, got {values[name]!r}")
+    for name in ("level_db", "noise_level_db", "speed"):
+        values[name] = _range(values[name], where[name])
+    for name in ("noise_prob", "max_duration"):
+        values[name] = _number(values[name], where[name])
+    if not isinstance(values["onsets"], list):
+        raise UserError(f"{where['onsets']} must be a list of [low, high], got {values['onsets']!r}")
+    values["onsets"] = tuple(_range(value, where["onsets"]) for value in values["onsets"])
+    values["talkers"] = _talkers(values["talkers"], where["talkers"])
+    config = SimulationConfig(**values)
+    most = max(config.talkers)
+    if len(config.onsets) < most - 1 or min((low for low, _ in config.onsets), default=0) < 0:
+        raise UserError(f"{where['onsets']}: {most} talkers need {most - 1} ranges of seconds >= 0")
+    if not 0 <= config.noise_prob <= 1:
+        raise UserError(f"{where['noise_prob']} must be in [0, 1], got {config.noise_prob}")
+    if config.speed[0] <= 0 or config.max_duration <= 0:
+        raise UserError(f"{path}: 'speed' and 'max_duration' must be above zero")
+    return config
+
+
+class _Walk:
+    """Takes utterances in the order of random permutations of the pool, so that all are used about equally."""
+
+    def __init__(self, pool: Sequence[Utterance], rng: np.random.Generator):
+        self.pool, self.rng = pool, rng
+        self.waiting: list[Utterance] = []  # the next one last
+
+    def take(self, fits: Callable[[Utterance], bool]) -> Utterance | None:
+        """The first waiting utterance that fits; those passed over keep their place."""
+        for _ in range(2):
+            for index in range(len(self.waiting) - 1, -1, -1):
+                if fits(self.waiting[index]):
+                    return self.waiting.pop(index)
+            self.waiting[:0] = [self.pool[i] for i in self.rng.permutation(len(self.pool))]
+        return None
+
+
+def _sources(config: SimulationConfig, num_talkers: int, walk: _Walk, rng: np.random.Generator) -> tuple[Source, ...]:
+    onsets = [0.0, *sorted(round(rng.uniform(*bounds), 4) for bounds in config.onsets[: num_talkers - 1])]
+    sources: list[Source] = []
+    for onset in onsets:
+        speed, level = round(rng.uniform(*config.speed), 4), rng.uniform(*config.level_db)
+        heard, room = {s.speaker for s in sources}, (config.max_duration - onset) * SAMPLE_RATE * speed
+        chosen = walk.take(lambda u, heard=heard, room=room: u.speaker not in heard and u.num_samples <= room)
+        if chosen is None:
+            raise UserError(
+                f"simulation: no utterance of another speaker that starts at {onset:.2f} s ends before"
+                f" max_duration ({config.max_duration} s); raise it, or use a pool with more speakers"
+            )
+        gain = round(10 ** ((level - chosen.level_db) / 20), 6)
+        sources.append(Source(chosen.path, chosen.speaker, chosen.text, onset, gain, chosen.num_samples, speed))
+    return tuple(sources)
+
+
+def _noise(config: SimulationConfig, noises: Sequence[NoiseFile], length: int, rng: np.random.Generator) -> Noise:
+    file = noises[rng.integers(len(noises))]
+    spare = file.num_samples - length
+    offset = int(rng.integers(spare + 1 if spare >= 0 else file.num_samples))
+    return Noise(file.path, offset, round(10 ** ((rng.uniform(*config.noise_level_db) - file.level_db) / 20), 6))
+
+
+def draw(config: SimulationConfig, pool: Sequence[Utterance], noises: Sequence[NoiseFile], epoch: int) -> list[Mixture]:
+    """Draws the mixtures of one epoch: new partners, gains, onsets, speeds and noises every time.
+
+    The talkers of a mixture are different speakers. Each epoch walks through random permutations of the pool.
+
+    Args:
+        config: The rule.
+        pool: Single utterances.
+        noises: Noises; may be empty if `config.noise_prob` is 0.
+        epoch: Number of the epoch; with the seed it decides everything.
+
+    Returns:
+        `config.mixtures_per_epoch` mixtures `sim-00000`, `sim-00001`, ...: the same ids in all epochs.
+
+    Raises:
+        UserError: Too few speakers, no noises though some are needed, or nothing short enough.
+    """
+    if len({utterance.speaker for utterance in pool}) < max(config.talkers):
+        raise UserError(f"simulation: {max(config.talkers)} talkers need as many different speakers in the pool")
+    if config.noise_prob > 0 and not noises:
+        raise UserError("simulation: noise_prob is above 0 but there are no noises")
+    rng = np.random.default_rng([config.seed, epoch])
+    walk = _Walk(pool, rng)
+    counts = rng.choice(list(config.talkers), size=config.mixtures_per_epoch, p=list(config.talkers.values()))
+    mixtures = []
+    for number, num_talkers in enumerate(counts):
+        mixture = Mixture(f"sim-{number:05d}", _sources(config, int(num_talkers), walk, rng))
+        if rng.random() < config.noise_prob:
+            mixture = dataclasses.replace(mixture, noise=_noise(config, noises, mixture.num_samples, rng))
+        mixtures.append(mixture)
+    return mixtures

@@ -1,0 +1,161 @@
+"""If these fail, `prepare`, `format` or `stats` do not turn a corpus into data directories that can be trained on."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+from espnet2_sop.bin import format, prepare, stats
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_kaldi
+from espnet2_sop.mixture.datadir import check_data_dir, read_info
+from espnet2_sop.mixture.loader import MixtureStore
+from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
+
+RULE = {
+    "seed": 3,
+    "mixtures_per_epoch": 10,
+    "talkers": {1: 0.5, 3: 0.5},
+    "onsets": [[0.1, 0.3], [0.4, 0.5]],
+    "level_db": [-30, -25],
+    "noise_prob": 0.5,
+    "noise_level_db": [-38, -30],
+    "speed": [1, 1],
+    "max_duration": 8,
+}
+
+
+def librimix(corpus, out, *options, talkers=(2,)):
+    csvs = [str(corpus.csv[n]) for n in talkers]
+    roots = ["--speech_root", str(corpus.speech), "--noise_root", str(corpus.noise)]
+    prepare.main(["librimix", "--csv", *csvs, *roots, "--out", str(out), *options])
+
+
+def simulation(corpus, out, rule=RULE):
+    config = out.parent / "rule.yaml"
+    if not config.exists():
+        config.write_text(yaml.safe_dump(rule))
+    roots = ["--speech_root", str(corpus.speech), "--noise_root", str(corpus.noise / "tr")]
+    prepare.main(["simulation", *roots, "--subset", "train-mini", "--config", str(config), "--out", str(out)])
+
+
+def test_one_set_keeps_the_ids_of_its_csv(corpus, tmp_path):
+    librimix(corpus, tmp_path / "test", "--condition", "noisy")
+    assert check_data_dir(tmp_path / "test") == []
+    assert read_info(tmp_path / "test") == {"num_talkers": 2, "condition": "noisy"}
+    assert all(name.startswith("20") for name in read_kaldi(tmp_path / "test/text"))
+
+
+def test_many_sets_in_one_get_prefixes(corpus, tmp_path):
+    librimix(corpus, tmp_path / "dev", "--condition", "both", talkers=(1, 2, 3))
+    assert check_data_dir(tmp_path / "dev") == []
+    assert read_info(tmp_path / "dev") == {"num_talkers": None, "condition": "both"}
+    names = list(read_kaldi(tmp_path / "dev/text"))
+    assert len(names) == 24
+    assert {name.split("_")[0] for name in names} == {f"{n}mix-{c}" for n in (1, 2, 3) for c in ("clean", "noisy")}
+
+
+def test_done_work_is_skipped_until_something_changes(corpus, tmp_path, capsys):
+    librimix(corpus, tmp_path / "test", "--condition", "clean")
+    assert "4 mixtures" in capsys.readouterr().out
+    librimix(corpus, tmp_path / "test", "--condition", "clean")
+    assert "done already, skipped" in capsys.readouterr().out
+    librimix(corpus, tmp_path / "test", "--condition", "noisy")
+    assert "4 mixtures" in capsys.readouterr().out
+    later = (tmp_path / "test/.done.json").stat().st_mtime_ns + 10**9
+    for command in ("4 kept, 0 dropped", "skipped"):
+        format.main([str(tmp_path / "test"), str(tmp_path / "dump")])
+        assert command in capsys.readouterr().out
+    os.utime(tmp_path / "test/text", ns=(later, later))
+    format.main([str(tmp_path / "test"), str(tmp_path / "dump")])
+    assert "4 kept" in capsys.readouterr().out
+
+
+def test_simulation_is_prepared_formatted_and_counted(corpus, tmp_path, capsys):
+    simulation(corpus, tmp_path / "train")
+    assert "16 utterances of 4 speakers and 2 noises" in capsys.readouterr().out
+    simulation(corpus, tmp_path / "train")
+    assert "skipped" in capsys.readouterr().out
+    durations = sorted(u.num_samples / 16000 for u in MixtureStore(tmp_path / "train/simulation.yaml").pool)
+    limit = (durations[-1] + durations[-2]) / 2
+    format.main([str(tmp_path / "train"), str(tmp_path / "dump"), "--max_duration", str(limit)])
+    assert "15 kept, 1 dropped (1 longer than" in capsys.readouterr().out
+    assert len(MixtureStore(tmp_path / "dump/simulation.yaml").pool) == 15
+    stats.main([str(tmp_path / "dump"), "--out", str(tmp_path / "stats.json")])
+    numbers = json.loads((tmp_path / "stats.json").read_text())["sets"][str(tmp_path / "dump")]
+    assert numbers["mixtures"] == 10
+    assert sum(numbers["talkers"].values()) == 10
+
+
+def test_mixtures_are_filtered_by_length(corpus, tmp_path, capsys):
+    librimix(corpus, tmp_path / "test", "--condition", "clean", talkers=(1, 2, 3))
+    durations = sorted(float(d) for d in read_kaldi(tmp_path / "test/utt2dur").values())
+    limits = ["--max_duration", str(durations[-3] + 1e-3), "--min_duration", str(durations[1] - 1e-3)]
+    format.main([str(tmp_path / "test"), str(tmp_path / "dump"), *limits])
+    out = capsys.readouterr().out
+    assert "9 kept, 3 dropped" in out
+    assert "2 longer than" in out
+    assert "1 shorter than" in out
+    assert check_data_dir(tmp_path / "dump") == []
+    assert read_info(tmp_path / "dump") == read_info(tmp_path / "test")
+    shapes = read_kaldi(tmp_path / "dump/speech_shape")
+    lengths = MixtureStore(tmp_path / "dump/mixtures.jsonl").lengths()
+    assert {name: int(shape) for name, shape in shapes.items()} == lengths
+    assert list(shapes) == sorted(shapes)
+    with pytest.raises(UserError, match="nothing is 50 to 60 s long"):
+        limits = ["--max_duration", "60", "--min_duration", "50"]
+        format.main([str(tmp_path / "test"), str(tmp_path / "dump"), *limits])
+
+
+def test_format_fails_with_the_first_problems(corpus, tmp_path):
+    librimix(corpus, tmp_path / "test", "--condition", "clean")
+    path = tmp_path / "test/mixtures.jsonl"
+    path.write_text(path.read_text().replace(".ogg", ".gone"))
+    with pytest.raises(UserError, match="line 1: no such audio file.*; .*and 2 more problems"):
+        format.main([str(tmp_path / "test"), str(tmp_path / "dump")])
+    assert not (tmp_path / "dump/info.json").exists()
+    assert not (tmp_path / "dump/.done.json").exists()
+
+
+def test_wrong_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no such data directory"):
+        format.main([str(tmp_path / "none"), str(tmp_path / "dump")])
+    with pytest.raises(UserError, match="same folder"):
+        format.main([str(tmp_path), str(tmp_path)])
+    with pytest.raises(UserError, match="no info.json"):
+        format.main([str(tmp_path), str(tmp_path / "dump")])
+    with pytest.raises(UserError, match="no such data directory"):
+        stats.main([str(tmp_path / "none"), "--out", str(tmp_path / "stats.json")])
+
+
+def test_noise_is_asked_for_when_the_rule_needs_it(corpus, tmp_path):
+    config = tmp_path / "rule.yaml"
+    options = ["--speech_root", str(corpus.speech), "--subset", "train-mini", "--config", str(config)]
+    config.write_text(yaml.safe_dump(RULE))
+    with pytest.raises(UserError, match="--noise_root is needed"):
+        prepare.main(["simulation", *options, "--out", str(tmp_path / "train")])
+    config.write_text(yaml.safe_dump(RULE | {"noise_prob": 0}))
+    prepare.main(["simulation", *options, "--out", str(tmp_path / "train")])
+    format.main([str(tmp_path / "train"), str(tmp_path / "dump")])
+    assert len(MixtureStore(tmp_path / "dump/simulation.yaml").mixtures) == 10
+
+
+def test_statistics_count_words_and_tokens(corpus, tmp_path, capsys):
+    librimix(corpus, tmp_path / "test", "--condition", "clean", talkers=(1, 2))
+    texts = [row.replace(" <sc>", "") for row in read_kaldi(tmp_path / "test/text").values()]
+    SentencePieceVocabulary.train(texts, 30, tmp_path)
+    save_vocabulary(tmp_path, "sentencepiece", ["a"] * 30)
+    stats.main([str(tmp_path / "test"), "--out", str(tmp_path / "stats.json"), "--vocab", str(tmp_path)])
+    numbers = json.loads((tmp_path / "stats.json").read_text())["sets"][str(tmp_path / "test")]
+    assert numbers["words"] == sum(len(text.split()) for text in texts)
+    assert numbers["talkers"] == {"1": 4, "2": 4}
+    durations = [float(d) for d in read_kaldi(tmp_path / "test/utt2dur").values()]
+    assert numbers["max_duration"] == pytest.approx(max(durations), abs=0.01)
+    assert numbers["hours"] == pytest.approx(sum(durations) / 3600, abs=1e-3)
+    assert numbers["tokens"] >= numbers["words"]
+    table = capsys.readouterr().out
+    assert f"| {tmp_path / 'test'} | 8 |" in table
+    save_vocabulary(tmp_path, "llm", ["a"])
+    stats.main([str(tmp_path / "test"), "--out", str(tmp_path / "stats.json"), "--vocab", str(tmp_path)])
+    assert "not counted" in capsys.readouterr().out

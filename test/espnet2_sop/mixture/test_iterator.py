@@ -1,0 +1,88 @@
+"""If these fail, training misses mixtures, overfills memory, or differs after a resume or between processes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet2_sop.mixture.iterator import SimulationIterFactory, length_batches, shard
+
+ids = st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.integers(1, 100), max_size=60)
+
+
+class Store:
+    """Lengths that depend on the epoch, as those of a simulation."""
+
+    def set_epoch(self, epoch):
+        rng = np.random.default_rng(epoch)
+        self.table = {f"m{i}": int(length) for i, length in enumerate(rng.integers(1000, 8000, 50))}
+
+    def lengths(self):
+        return self.table
+
+
+class Dataset(torch.utils.data.Dataset):
+    def __getitem__(self, name):
+        return name, torch.zeros(1)
+
+
+def factory(**options):
+    return SimulationIterFactory(Dataset(), Store(), batch_bins=40_000, max_batch_size=8, seed=4, **options)
+
+
+@given(lengths=ids, bins=st.integers(1, 500), most=st.none() | st.integers(1, 7), seed=st.integers(0, 99))
+def test_every_id_is_in_one_batch_and_batches_fit(lengths, bins, most, seed):
+    batches = length_batches(lengths, bins, most, np.random.default_rng(seed))
+    assert sorted(name for batch in batches for name in batch) == sorted(lengths)
+    for batch in batches:
+        assert 1 <= len(batch) <= (most or len(lengths))
+        assert len(batch) == 1 or max(lengths[name] for name in batch) * len(batch) <= bins
+    assert batches == length_batches(lengths, bins, most, np.random.default_rng(seed))
+
+
+def test_batches_hold_similar_lengths_and_change():
+    lengths = {f"m{i}": 1000 + 10 * i for i in range(400)}
+    first, second = (length_batches(lengths, 40_000, 16, np.random.default_rng(seed)) for seed in (1, 2))
+    padded = sum(max(lengths[name] for name in batch) * len(batch) for batch in first)
+    assert padded < 1.2 * sum(lengths.values())
+    assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
+
+
+def test_resume_gives_the_batches_of_an_uninterrupted_run():
+    straight, resumed = factory(), factory()
+    runs = [[names for names, _ in straight.build_iter(epoch)] for epoch in (1, 2, 3)]
+    assert runs[2] == [names for names, _ in resumed.build_iter(3)]
+    assert runs[1] != runs[2]
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_share_every_batch(world_size):
+    whole = factory().batches(1)
+    parts = [factory(rank=rank, world_size=world_size).batches(1) for rank in range(world_size)]
+    for number, batch in enumerate(whole):
+        shares = [part[number] for part in parts]
+        assert set().union(*shares) == set(batch)
+        assert all(shares)  # no process waits for another
+        if len(batch) >= world_size:
+            assert sorted(name for share in shares for name in share) == sorted(batch)
+
+
+@given(batch=st.lists(st.integers(), min_size=1, max_size=9), world_size=st.integers(1, 5))
+def test_no_process_is_without_work(batch, world_size):
+    shares = [shard(batch, rank, world_size) for rank in range(world_size)]
+    assert all(shares)
+    assert {name for share in shares for name in share} == set(batch)
+
+
+def test_number_of_iterations_and_order():
+    assert len(factory(num_iters_per_epoch=3).build_iter(1)) == 3
+    ordered = factory().batches(1, shuffle=False)
+    assert factory().batches(1) != ordered
+    assert sorted(map(sorted, factory().batches(1))) == sorted(map(sorted, ordered))
+    assert list(factory().build_iter(1, shuffle=False).batch_sampler) == ordered
+
+
+def test_collate_function_and_workers():
+    loader = factory(collate_fn=lambda rows: [name for name, _ in rows], num_workers=1).build_iter(2)
+    assert list(loader) == factory().batches(2)

@@ -1,0 +1,94 @@
+"""If these fail, mixtures do not sound as their manifest says."""
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.manifest import Mixture, Noise, Source
+from espnet2_sop.mixture.render import change_speed, render
+
+LENGTHS = {"a": 50, "b": 300, "n": 70}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path, rng = tmp_path_factory.mktemp("render"), np.random.default_rng(0)
+    for name, length in LENGTHS.items():
+        soundfile.write(path / f"{name}.wav", rng.integers(-12000, 12000, length).astype(np.int16), 16000)
+    return path
+
+
+def slow_render(mixture: Mixture, audio: dict[str, np.ndarray]) -> np.ndarray:
+    """Every sample by itself, in double precision; speed 1 only."""
+    ends = [round(s.onset * 16000) + s.num_samples for s in mixture.sources]
+    out = []
+    for t in range(max(ends) if mixture.mode == "max" else min(ends)):
+        value = 0.0
+        for s in mixture.sources:
+            index = t - round(s.onset * 16000)
+            if 0 <= index < s.num_samples:
+                value += s.gain * audio[s.path][index]
+        if mixture.noise:
+            noise = audio[mixture.noise.path]
+            value += mixture.noise.gain * noise[(mixture.noise.offset + t) % len(noise)]
+        out.append(value)
+    peak = max(abs(value) for value in out)
+    return np.array(out) * (0.9 / peak if peak > 0.9 else 1.0)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_rendering_agrees_with_a_slow_loop(folder, data):
+    names = data.draw(st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3))
+    onsets = sorted(data.draw(st.floats(0, 0.02)) for _ in names)
+    rows = tuple(
+        Source(str(folder / f"{name}.wav"), name, "X", onset, data.draw(st.floats(0, 3)), LENGTHS[name])
+        for name, onset in zip(names, onsets, strict=True)
+    )
+    noise = Noise(str(folder / "n.wav"), data.draw(st.integers(0, 69)), data.draw(st.floats(0, 1)))
+    mixture = Mixture(
+        "m", rows, data.draw(st.sampled_from([None, noise])), mode=data.draw(st.sampled_from(["max", "min"]))
+    )
+    audio = {str(folder / f"{n}.wav"): soundfile.read(folder / f"{n}.wav")[0] for n in LENGTHS}
+    waveform = render(mixture, AudioReader(10**6))
+    assert waveform.dtype == np.float32
+    assert waveform.shape == (mixture.num_samples,)
+    np.testing.assert_allclose(waveform, slow_render(mixture, audio), atol=2e-6)
+
+
+def test_rendering_does_not_depend_on_the_memory(folder):
+    rows = (Source(str(folder / "b.wav"), "1", "X", 0.0, 0.7, 300, 1.1),)
+    mixture, reader = Mixture("m", rows, Noise(str(folder / "n.wav"), 3, 0.1)), AudioReader(10**6)
+    first = render(mixture, reader)
+    np.testing.assert_array_equal(first, render(mixture, reader))
+    np.testing.assert_array_equal(first, render(mixture, AudioReader()))
+
+
+@given(length=st.integers(10, 3000), speed=st.floats(0.5, 2.0))
+def test_changed_speed_gives_the_length_of_the_manifest(length, speed):
+    source = Source("a", "1", "X", 0.0, 1.0, length, speed)
+    assert len(change_speed(np.zeros(length, np.float32), speed)) == source.length == round(length / speed)
+
+
+def test_speed_moves_pitch_and_keeps_level():
+    time = np.arange(16000) / 16000
+    played = change_speed(np.sin(2 * np.pi * 400 * time).astype(np.float32), 1.25)
+    peak = np.abs(np.fft.rfft(played)).argmax() * 16000 / len(played)
+    assert peak == pytest.approx(500, abs=2)
+    assert played[1000:-1000].std() == pytest.approx(np.sqrt(0.5), rel=0.01)
+
+
+def test_a_file_of_another_length_is_refused(folder):
+    mixture = Mixture("m", (Source(str(folder / "a.wav"), "1", "X", 0.0, 1.0, 51),))
+    with pytest.raises(UserError, match="50 samples, but the manifest says 51"):
+        render(mixture, AudioReader())
+
+
+def test_a_noise_offset_behind_the_file_is_refused(folder):
+    rows = (Source(str(folder / "a.wav"), "1", "X", 0.0, 1.0, 50),)
+    with pytest.raises(UserError, match="behind the end"):
+        render(Mixture("m", rows, Noise(str(folder / "n.wav"), 70, 1.0)), AudioReader())
