@@ -1,0 +1,187 @@
+"""Scores of all systems and test sets as `results.json` and as Markdown."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write
+from espnet2_sop.scoring.metrics import METRICS, title
+from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
+
+SYSTEMS = ("ctc", "sot", "sot_continued", "sop")  # rows in this order, others after them by name
+CONDITIONS = ("clean", "noisy")
+COMPARISONS = (("sop", "sot_continued"), ("sop", "sot"), ("sop", "ctc"))
+DASH = "–"
+
+
+def gather(folders: Iterable[Path]) -> list[Record]:
+    """Reads every `score.json` below the folders.
+
+    Returns:
+        The records, by condition, number of talkers, test set and system.
+
+    Raises:
+        UserError: There is none, two are of the same system and test set, or normalisations differ.
+    """
+    paths = sorted({path for folder in folders for path in folder.rglob(NAME)})
+    if not paths:
+        raise UserError(f"no {NAME} below {', '.join(map(str, folders))}; run `espnet2-sop score` first")
+    seen: dict[tuple[str, str], Path] = {}
+    records = []
+    for path in paths:
+        record = read_record(path)
+        twin = seen.setdefault((record["system"], record["test_set"]), path)
+        if twin != path:
+            raise UserError(f"{path}: same system and test set as {twin}; score one of them with --system NAME")
+        records.append(record)
+    if len({record["normalization"] for record in records}) > 1:
+        raise UserError("the scores were made with different text normalisations; score all of them again")
+    return sorted(records, key=sort_key)
+
+
+def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """Sorts by place in `order`; what is not there follows by name."""
+    return (order.index(name) if name in order else len(order), name)
+
+
+def sort_key(record: Record) -> tuple:
+    talkers = record["num_talkers"] or float("inf")
+    return rank(record["condition"], CONDITIONS), talkers, record["test_set"], rank(record["system"], SYSTEMS)
+
+
+def result_row(record: Record) -> Record:
+    """One object of `results.json`: rates in percent, error and word counts are those of cpWER."""
+    cpwer = record["metrics"]["cpwer"]
+    return {
+        **{key: record[key] for key in ("system", "test_set", "num_talkers", "condition", "mixtures")},
+        **{metric: record["metrics"][metric]["rate"] for metric in METRICS},
+        "cpwer_interval": cpwer["interval"],
+        **{key: cpwer[key] for key in ("errors", "words", "substitutions", "deletions", "insertions")},
+        **{key: record[key] for key in ("count_accuracy", "right_order")},
+        "missing": len(record["missing"]),
+    }
+
+
+def number(rate: float | None) -> str:
+    return DASH if rate is None else f"{rate:.2f}"
+
+
+def with_interval(rate: float | None, limits: Sequence[float] | None) -> str:
+    """A rate in percent with its 95 % interval: `12.34 [11.20, 13.51]`."""
+    return number(rate) + (f" [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else "")
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table with columns padded to equal width, numbers to the right."""
+    cells = [header, *rows]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    first, *others = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (first, rule, *others))
+
+
+def set_labels(rows: Sequence[Record]) -> dict[str, str]:
+    """A short name for every test set of one condition: its number of talkers, with the set's name if needed."""
+    talkers = {row["test_set"]: row["num_talkers"] for row in rows}
+    labels = {}
+    for test_set, count in talkers.items():
+        label = f"{count} talker{'s' * (count > 1)}" if count else "mixed"
+        labels[test_set] = label if list(talkers.values()).count(count) == 1 else f"{label}, {test_set}"
+    return labels
+
+
+def condition_table(rows: Sequence[Record]) -> str:
+    """One row per system: cpWER of every test set, the lowest in bold; other scores of all sets in one cell each."""
+    labels = set_labels(rows)
+    cells = {(row["system"], row["test_set"]): row for row in rows}
+    scores = [metric for metric in METRICS if metric != "cpwer"] + ["count_accuracy"]
+
+    def cpwer(system: str, test_set: str) -> str:
+        row = cells.get((system, test_set))
+        if row is None or row["cpwer"] is None:
+            return DASH
+        rivals = [other["cpwer"] for other in rows if other["test_set"] == test_set]
+        bold = "**" * (len(rivals) > 1 and row["cpwer"] == min(rate for rate in rivals if rate is not None))
+        return bold + with_interval(row["cpwer"], row["cpwer_interval"]) + bold
+
+    def others(system: str, score: str) -> str:
+        return " / ".join(number(cells.get((system, test_set), {}).get(score)) for test_set in labels)
+
+    systems = sorted({row["system"] for row in rows}, key=lambda system: rank(system, SYSTEMS))
+    return markdown(
+        ["system", *(f"cpWER, {label}" for label in labels.values()), *map(title, scores)],
+        [
+            [name, *(cpwer(name, test_set) for test_set in labels), *(others(name, s) for s in scores)]
+            for name in systems
+        ],
+    )
+
+
+def comparison_table(records: Sequence[Record]) -> str | None:
+    """Paired differences of cpWER, one row per test set; None when no pair of `COMPARISONS` was scored."""
+    cells = {(record["system"], record["test_set"]): record for record in records}
+    test_sets = list(dict.fromkeys(record["test_set"] for record in records))
+    pairs = [(a, b) for a, b in COMPARISONS if any({(a, s), (b, s)} <= cells.keys() for s in test_sets)]
+
+    def cell(a: str, b: str, test_set: str) -> str:
+        if not {(a, test_set), (b, test_set)} <= cells.keys():
+            return DASH
+        difference = compare_records(cells[a, test_set], cells[b, test_set])
+        return DASH if difference is None else str(difference)
+
+    rows = [[test_set, *(cell(a, b, test_set) for a, b in pairs)] for test_set in test_sets]
+    return markdown(["test set", *(f"{a} - {b}" for a, b in pairs)], rows) if pairs else None
+
+
+def count_table(rows: Sequence[Record]) -> str:
+    """The counts behind every cpWER."""
+    rates = ("cpwer", "right_order")
+    counts = ("substitutions", "deletions", "insertions", "words", "mixtures", "missing")
+    return markdown(
+        ["test set, system", *map(title, rates), *counts],
+        [
+            [f"{row['test_set']}, {row['system']}", *(number(row[k]) for k in rates), *(str(row[k]) for k in counts)]
+            for row in rows
+        ],
+    )
+
+
+def report(records: Sequence[Record]) -> str:
+    """All tables as one Markdown document."""
+    rows = [result_row(record) for record in records]
+    parts = ["# Results", "Percent, with 95 % bootstrap intervals over mixtures; the lowest cpWER in bold."]
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        block = [row for row in rows if row["condition"] == condition]
+        order = f"Columns with several numbers: {' / '.join(set_labels(block).values())}."
+        parts += [f"## {condition.capitalize()}", order, condition_table(block)]
+    if comparisons := comparison_table(records):
+        note = (
+            "Difference of cpWER on the same mixtures, negative: the first is better; \\*: the interval excludes zero."
+        )
+        parts += ["## Paired comparisons", note, comparisons]
+    note = "Errors and reference words; `missing` hypotheses are counted as deletions."
+    parts += ["## Counts behind cpWER", note, count_table(rows), "## Definitions"]
+    definitions = [f"{title(name)}: {(metric.__doc__ or '').splitlines()[0]}." for name, metric in METRICS.items()]
+    definitions += [
+        "Rates: total errors over total reference words of the set.",
+        "count accuracy: share of mixtures with as many hypothesis talkers as reference talkers.",
+        "right order: share of mixtures where no other order of the hypothesis talkers has fewer errors.",
+        f"Normalisation of both sides: {records[0]['normalization']}.",
+    ]
+    return "\n\n".join([*parts, "\n".join(f"- {line}" for line in definitions)]) + "\n"
+
+
+def write_results(folders: Sequence[Path], out: Path) -> str:
+    """Gathers all scores below `folders` and writes `results.json` and `RESULTS.md` into `out`.
+
+    Returns:
+        The Markdown text.
+    """
+    records = gather(folders)
+    text = report(records)
+    with atomic_write(out / "results.json") as f:
+        f.write("[\n" + ",\n".join(json.dumps(result_row(record), ensure_ascii=False) for record in records) + "\n]\n")
+    with atomic_write(out / "RESULTS.md") as f:
+        f.write(text)
+    return text

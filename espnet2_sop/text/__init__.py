@@ -1,0 +1,1 @@
+"""Serialized text, its talkers and its tokens."""

@@ -1,0 +1,126 @@
+"""If these fail, our numbers can no longer be put beside those of other toolkits."""
+
+import itertools
+import random
+
+import jiwer
+import meeteval
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet2_sop.scoring.metrics import METRICS, assign, cpwer, order_wer, slot_wer
+from espnet2_sop.scoring.rates import ErrorCount
+
+TALKERS = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), max_size=5)
+
+
+def random_side(rng: random.Random, most_talkers: int) -> list[list[str]]:
+    return [rng.choices("abcdef", k=rng.randint(0, 6)) for _ in range(rng.randint(0, most_talkers))]
+
+
+def random_cases(number: int, most_talkers: int) -> list[tuple[list[list[str]], list[list[str]]]]:
+    """Unrelated sides, and hypotheses that are the reference's talkers shuffled with wrong, lost and new words."""
+    rng = random.Random(most_talkers)
+    cases = []
+    for _ in range(number):
+        ref, hyp = random_side(rng, most_talkers), random_side(rng, most_talkers)
+        if rng.random() < 0.5:
+            hyp = [[rng.choice([word, word, word, "x"]) for word in talker if rng.random() < 0.9] for talker in ref]
+            rng.shuffle(hyp)
+            hyp = hyp[: rng.randint(0, len(hyp))] if rng.random() < 0.2 else hyp
+        cases.append((ref, hyp))
+    return cases
+
+
+@pytest.mark.parametrize(("number", "most_talkers"), [(8000, 3), (2000, 8)])
+def test_cpwer_equals_meeteval(number, most_talkers):
+    cases = random_cases(number, most_talkers)
+    sides = [
+        meeteval.io.SegLST(
+            [
+                {"session_id": str(session), "speaker": str(slot), "words": " ".join(words)}
+                for session, case in enumerate(cases)
+                for slot, words in enumerate(case[side] or [[]])  # meeteval wants every session on both sides
+            ]
+        )
+        for side in (0, 1)
+    ]
+    expected = meeteval.wer.cpwer(*sides, reference_sort=False, hypothesis_sort=False)
+    assert len(expected) == len(cases)
+    for session, (ref, hyp) in enumerate(cases):
+        ours, theirs = cpwer(ref, hyp), expected[str(session)]
+        assert (ours.errors, ours.words) == (theirs.errors, theirs.length), (ref, hyp)
+        assert ours.insertions - ours.deletions == theirs.insertions - theirs.deletions
+
+
+@pytest.mark.parametrize(
+    ("ref", "hyp"),
+    [([], []), (["a b"], []), ([], ["a b"]), ([""], ["a"]), (["a"], [""]), (["a b", "c"], ["c"]), (["a"], ["b", "a"])],
+)
+def test_cpwer_corner_cases_equal_meeteval(ref, hyp):
+    theirs = meeteval.wer.cp_word_error_rate(ref, hyp, reference_sort=False, hypothesis_sort=False)
+    ours = cpwer([talker.split() for talker in ref], [talker.split() for talker in hyp])
+    assert (ours.substitutions, ours.deletions, ours.insertions, ours.words) == (
+        *(theirs.substitutions, theirs.deletions, theirs.insertions, theirs.length),
+    )
+
+
+def distance(ref: list[str], hyp: list[str]) -> int:
+    """Edit distance by the textbook recurrence."""
+    row = list(range(len(hyp) + 1))
+    for i, word in enumerate(ref, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(hyp, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1]
+
+
+@given(TALKERS, TALKERS)
+def test_slot_wer_against_textbook(ref, hyp):
+    count = slot_wer(ref, hyp)
+    assert count.errors == sum(distance(r, h) for r, h in itertools.zip_longest(ref, hyp, fillvalue=[]))
+    assert count.words == sum(map(len, ref))
+
+
+@given(TALKERS.filter(any), TALKERS)
+def test_order_wer_against_jiwer(ref, hyp):
+    ref_text, hyp_text = (" ".join(itertools.chain.from_iterable(side)) for side in (ref, hyp))
+    assert order_wer(ref, hyp).rate == pytest.approx(jiwer.wer(ref_text, hyp_text))
+
+
+@given(TALKERS, TALKERS)
+def test_relations_between_metrics(ref, hyp):
+    counts = {name: metric(ref, hyp) for name, metric in METRICS.items()}
+    assert counts["cpwer"].errors <= counts["slot_wer"].errors
+    assert counts["order_wer"].errors <= counts["slot_wer"].errors
+    assert {count.words for count in counts.values()} == {sum(map(len, ref))}
+    assert cpwer(ref, ref) == slot_wer(ref, ref) == order_wer(ref, ref) == ErrorCount(words=sum(map(len, ref)))
+
+
+def test_word_on_the_wrong_side_of_the_boundary_costs_in_slots_only():
+    ref, hyp = [["a", "b"], ["c"]], [["a"], ["b", "c"]]
+    assert order_wer(ref, hyp).errors == 0
+    assert slot_wer(ref, hyp).errors == cpwer(ref, hyp).errors == 2
+
+
+def test_swapped_talkers_cost_nothing_in_cpwer():
+    ref, hyp = [["a", "b"], ["c"]], [["c"], ["a", "b"]]
+    assert cpwer(ref, hyp).errors == 0
+    assert slot_wer(ref, hyp).errors == 4 and order_wer(ref, hyp).errors == 2
+
+
+@given(
+    st.integers(0, 5).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 9), min_size=n, max_size=n), min_size=n, max_size=n)
+    )
+)
+def test_assign_is_the_cheapest_permutation(cost):
+    columns = assign(cost)
+    assert sorted(columns) == list(range(len(cost)))
+    cheapest = min(sum(cost[i][j] for i, j in enumerate(p)) for p in itertools.permutations(range(len(cost))))
+    assert sum(cost[i][j] for i, j in enumerate(columns)) == cheapest
+
+
+def test_every_metric_is_defined_in_one_line():
+    assert all(metric.__doc__ and metric.__doc__.splitlines()[0] for metric in METRICS.values())

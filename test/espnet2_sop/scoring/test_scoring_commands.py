@@ -1,0 +1,224 @@
+"""From texts to RESULTS.md with the commands. If these fail, a recipe's last stages do."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from espnet2_sop import cli
+from espnet2_sop.bin import compare, score, table
+from espnet2_sop.files import write_kaldi
+from espnet2_sop.text.serialized import NORMALIZATION
+
+REF = {f"mix{i}": f"WORD{i} TWO THREE <sc> FOUR FIVE{i}" for i in range(8)}
+SYSTEMS = {
+    "ctc": {key: text.replace("TWO ", "").lower() for key, text in REF.items()},
+    "sot": {key: text.replace("FOUR", "FOR") if key in ("mix1", "mix2") else text for key, text in REF.items()},
+    "sot_continued": {key: text.replace("FOUR", "FOR") if key == "mix1" else text for key, text in REF.items()},
+    "sop": {key: " <sc> ".join(text.split(" <sc> ")[::-1]) if key == "mix3" else text for key, text in REF.items()},
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    for condition in ("clean", "noisy"):
+        data = tmp_path / "data" / f"test_2mix_{condition}"
+        write_kaldi(data / "text", REF.items())
+        (data / "info.json").write_text(json.dumps({"num_talkers": 2, "condition": condition}))
+        for system, hyp in SYSTEMS.items():
+            write_kaldi(hyp_dir(tmp_path, system, condition) / "text", hyp.items())
+    return tmp_path
+
+
+def hyp_dir(root, system="sop", condition="clean"):
+    return root / "exp" / "run" / "decode" / system / f"test_2mix_{condition}"
+
+
+def score_all(root):
+    folders = [str(hyp_dir(root, system, condition)) for system in SYSTEMS for condition in ("clean", "noisy")]
+    score.main(["--data", str(root / "data"), *folders])
+
+
+def rewrite(path, change):
+    rows = json.loads(path.read_text())
+    change(rows)
+    path.write_text(json.dumps(rows))
+
+
+def test_score(root, capsys):
+    folder = hyp_dir(root)
+    score.main(["--ref", str(root / "data/test_2mix_clean"), str(folder)])
+    record = json.loads((folder / "score.json").read_text())
+    assert (record["system"], record["test_set"], record["num_talkers"]) == ("sop", "test_2mix_clean", 2)
+    assert record["normalization"] == NORMALIZATION and record["missing"] == []
+    assert record["metrics"]["cpwer"]["rate"] == 0 and record["metrics"]["slot_wer"]["errors"] == 6
+    assert record["metrics"]["slot_wer"]["rate"] == 15  # 6 of 40 words
+    assert record["count_accuracy"] == 100 and record["count_confusion"] == {"2": {"2": 8}}
+    assert record["right_order"] == 87.5
+    assert list(record["per_mixture"]) == list(REF)
+    assert record["per_mixture"]["mix0"] == {"talkers": [2, 2]} | dict.fromkeys(record["metrics"], [0, 0, 0, 5])
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and "cpWER 0.00 [0.00, 0.00] (S 0, D 0, I 0 of 40 words)" in line
+
+
+def test_rates_in_score_json_are_totals_over_totals(root):
+    score_all(root)
+    for path in root.rglob("score.json"):
+        record = json.loads(path.read_text())
+        for name, metric in record["metrics"].items():
+            rows = [row[name] for row in record["per_mixture"].values()]
+            assert metric["errors"] == sum(sum(row[:3]) for row in rows)
+            assert metric["words"] == sum(row[3] for row in rows)
+            assert metric["rate"] == round(100 * metric["errors"] / metric["words"], 2)
+
+
+def test_score_table_compare(root, capsys):
+    score_all(root)
+    capsys.readouterr()
+    table.main([str(root / "exp")])
+    text = capsys.readouterr().out
+    assert text == (root / "exp/RESULTS.md").read_text()
+    rows = json.loads((root / "exp/results.json").read_text())
+    assert [(row["condition"], row["system"]) for row in rows] == [
+        (condition, system) for condition in ("clean", "noisy") for system in ("ctc", "sot", "sot_continued", "sop")
+    ]
+    ctc = rows[0]
+    assert (ctc["cpwer"], ctc["errors"], ctc["deletions"], ctc["words"], ctc["mixtures"]) == (20.0, 8, 8, 40, 8)
+    assert ctc["cpwer_interval"] == [20.0, 20.0]  # one error in five words in every mixture
+    clean, noisy = text.index("## Clean"), text.index("## Noisy")
+    order = [text.index(f"| {system} ", clean) for system in ("ctc", "sot", "sot_continued", "sop")]
+    assert order == sorted(order) and order[-1] < noisy < text.index("## Paired comparisons")
+    assert "**0.00 [0.00, 0.00]**" in text and "-20.00 [-20.00, -20.00] *" in text
+    assert NORMALIZATION in text and "- cpWER: best assignment" in text
+
+    compare.main([str(hyp_dir(root, "ctc")), str(hyp_dir(root, "sot")), "--top", "1"])
+    text = capsys.readouterr().out
+    assert "A - B  +15.00 [" in text and "p = 0.00" in text
+    assert text.count("  ref ") == 1 and "mix0: 1 errors in A, 0 in B" in text
+    assert f"  ref {REF['mix0']}\n  A   {SYSTEMS['ctc']['mix0']}\n  B   {SYSTEMS['sot']['mix0']}\n" in text
+    compare.main([str(hyp_dir(root, "sop")), str(hyp_dir(root, "sot")), "--metric", "slot_wer"])
+    assert "mix3: 6 errors in A, 0 in B" in capsys.readouterr().out
+
+
+def test_table_with_gaps_other_systems_and_sets(root, capsys):
+    write_kaldi(root / "data/dev/text", REF.items())
+    (root / "data/dev/info.json").write_text('{"num_talkers": null, "condition": "both"}')
+    write_kaldi(root / "more/decode/ours/dev/text", REF.items())
+    write_kaldi(root / "more/decode/ours/test_2mix_clean/text", REF.items())
+    folders = [hyp_dir(root, "ctc"), root / "more/decode/ours/dev", root / "more/decode/ours/test_2mix_clean"]
+    score.main(["--data", str(root / "data"), *map(str, folders)])
+    table.main([str(root / "exp"), str(root / "more"), "--out", str(root / "report")])
+    text = (root / "report/RESULTS.md").read_text()
+    assert text.index("| ctc ") < text.index("| ours ") < text.index("## Both")
+    assert "cpWER, mixed" in text and "Paired" not in text
+
+
+def test_sets_of_the_same_size_keep_their_columns(root):
+    write_kaldi(root / "data/dev_2mix_clean/text", REF.items())
+    (root / "data/dev_2mix_clean/info.json").write_text('{"num_talkers": 2, "condition": "clean"}')
+    dev = hyp_dir(root).with_name("dev_2mix_clean")
+    write_kaldi(dev / "text", REF.items())
+    score.main(["--data", str(root / "data"), str(dev), str(hyp_dir(root))])
+    table.main([str(root / "exp")])
+    text = (root / "exp/RESULTS.md").read_text()
+    assert "cpWER, 2 talkers, dev_2mix_clean | cpWER, 2 talkers, test_2mix_clean" in text
+
+
+def test_missing_hypothesis_is_named_and_counted(root, capsys):
+    folder = hyp_dir(root)
+    write_kaldi(folder / "text", [(key, text) for key, text in REF.items() if key != "mix5"])
+    args = ["--data", str(root / "data"), str(folder)]
+    assert cli.run("score", ["--strict", *args]) == 1
+    assert "1 mixture (mix5) without hypothesis" in capsys.readouterr().err
+    assert not (folder / "score.json").exists()
+    assert cli.run("score", args) == 0
+    assert "warning" in (err := capsys.readouterr().err) and "mix5" in err
+    record = json.loads((folder / "score.json").read_text())
+    assert record["missing"] == ["mix5"] and record["metrics"]["cpwer"]["deletions"] == 5
+    assert record["metrics"]["cpwer"]["rate"] == 12.5 and record["count_confusion"] == {"2": {"0": 1, "2": 7}}
+
+
+BAD_TEXT = {
+    "mix0 A\nmixX B\n": "1 mixture (mixX) not in the reference",
+    "mix0 A\nmix1 B\nmix0 C\n": "line 3: id 'mix0' came before",
+    "mixX A\n": "no mixture has both",
+    "": "no mixture has both",
+}
+
+
+@pytest.mark.parametrize("text", BAD_TEXT)
+def test_bad_hypotheses(root, capsys, text):
+    (hyp_dir(root) / "text").write_text(text)
+    assert cli.run("score", ["--data", str(root / "data"), str(hyp_dir(root))]) == 1
+    error = capsys.readouterr().err
+    assert BAD_TEXT[text] in error and str(hyp_dir(root) / "text") in error and error.count("\n") == 1
+
+
+def test_missing_folders_and_files(root, capsys):
+    def error(*argv):
+        assert cli.run(argv[0], [str(arg) for arg in argv[1:]]) == 1
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        return message
+
+    data = root / "data"
+    assert "no such file" in error("score", "--data", data, root / "exp/none/test_2mix_clean")
+    assert "no such file" in error("score", "--data", root / "none", hyp_dir(root))
+    assert "no score.json below" in error("table", root / "none")
+    assert "run `espnet2-sop score` first" in error("compare", hyp_dir(root), hyp_dir(root, "sot"))
+    (data / "test_2mix_clean/info.json").write_text('{"num_talkers": 2}')
+    assert "info.json: no condition" in error("score", "--data", data, hyp_dir(root))
+    (data / "test_2mix_clean/info.json").write_text('{"num_talkers": 2, "condition": null}')
+    assert "condition is None; name it" in error("score", "--data", data, hyp_dir(root))
+    (data / "test_2mix_clean/info.json").write_text("{")
+    assert "not JSON" in error("score", "--data", data, hyp_dir(root))
+
+
+def test_results_that_do_not_belong_together(root, capsys):
+    def error(*argv):
+        assert cli.run(argv[0], [str(arg) for arg in argv[1:]]) == 1
+        return capsys.readouterr().err
+
+    score_all(root)
+    sop, sot = hyp_dir(root), hyp_dir(root, "sot")
+    assert "different test sets" in error("compare", sop, hyp_dir(root, "sot", "noisy"))
+    assert "no metric 'wer'; one of: cpwer, order_wer, slot_wer" in error("compare", sop, sot, "--metric", "wer")
+    assert "--top -1" in error("compare", sop, sot, "--top", "-1")
+    rewrite(sot / "score.json", lambda record: record["per_mixture"].pop("mix0"))
+    assert "different references" in error("compare", sop, sot)
+    rewrite(sot / "score.json", lambda record: record.update(normalization="none"))
+    assert "different normalisations" in error("compare", sop, sot)
+    assert "different text normalisations" in error("table", root / "exp")
+    rewrite(sot / "score.json", lambda record: record["metrics"].pop("slot_wer"))
+    assert "no slot_wer; run `espnet2-sop score` again" in error("table", root / "exp")
+    score.main(["--data", str(root / "data"), "--system", "sop", str(sot)])
+    assert "same system and test set" in error("table", root / "exp")
+
+
+def test_a_set_without_words_has_no_rate(root):
+    (root / "data/test_2mix_clean/text").write_text("mix0\n")
+    for system in ("sop", "sot"):
+        (hyp_dir(root, system) / "text").write_text("mix0 A\n")
+        score.main(["--data", str(root / "data"), str(hyp_dir(root, system))])
+    table.main([str(root / "exp")])
+    assert json.loads((root / "exp/results.json").read_text())[0]["cpwer"] is None
+
+
+def test_moved_experiments_still_find_their_references(root, capsys):
+    score_all(root)
+    moved = root.rename(root.with_name(root.name + "_moved"))
+    compare.main([str(hyp_dir(moved, "sop")), str(hyp_dir(moved, "sot"))])
+    assert f"ref {REF['mix1']}" in capsys.readouterr().out
+
+
+def test_commands_load_no_training_stack(root):
+    """Scoring shall start at once, also where torch is not installed."""
+    code = (
+        "import sys; from espnet2_sop.bin import compare, score, table\n"
+        f"score.main({['--data', str(root / 'data'), str(hyp_dir(root)), str(hyp_dir(root, 'sot'))]!r})\n"
+        f"table.main({[str(root / 'exp')]!r})\n"
+        f"compare.main({[str(hyp_dir(root)), str(hyp_dir(root, 'sot'))]!r})\n"
+        "assert not {'torch', 'espnet', 'espnet2', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
