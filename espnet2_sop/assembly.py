@@ -1,0 +1,134 @@
+"""From a configuration to a model, and from a checkpoint to its weights."""
+
+import argparse
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from espnet2.train.class_choices import ClassChoices
+from safetensors.torch import load_file
+
+from espnet2_sop.ctc.serialized import SerializedCTC
+from espnet2_sop.encoder.downsampler import ConvDownsampler
+from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.errors import UserError
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.prompt import PromptBuilder
+from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.model import SOPModel
+from espnet2_sop.separator.lstm import LSTMSeparator
+from espnet2_sop.text.vocabulary import load_vocabulary
+
+encoder_choices = ClassChoices("encoder", {"huggingface": HuggingFaceEncoder}, default="huggingface")
+separator_choices = ClassChoices("separator", {"lstm": LSTMSeparator}, default="lstm")
+TOKENIZER_KEYS = ("pretrained", "revision", "speaker_change")
+
+
+def build_model(args: argparse.Namespace) -> SOPModel:
+    """Assembles the model that a configuration describes.
+
+    Args:
+        args: Values of the task's options (or of a run's config.yaml).
+
+    Raises:
+        UserError: A key is wrong or missing, a pretrained part cannot be loaded.
+    """
+    tokenizer = build_tokenizer(args)
+    vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
+    encoder = construct("encoder_conf", encoder_choices.get_class(args.encoder), args.encoder_conf)
+    downsampler = construct("downsampler_conf", ConvDownsampler, args.downsampler_conf, input_size=encoder.output_size)
+    tap = args.model_conf.get("tap", 2)
+    if not 0 <= tap <= len(downsampler.convs):
+        raise UserError(f"model_conf.tap: {tap} is not between 0 (encoder) and {len(downsampler.convs)} (last block)")
+    separator = construct(
+        "separator_conf",
+        separator_choices.get_class(args.separator),
+        args.separator_conf,
+        input_size=downsampler.output_size if tap else encoder.output_size,
+        num_talkers=args.num_talkers,
+    )
+    conf = {k: v for k, v in args.llm_conf.items() if k != "speaker_change"}
+    llm = construct("llm_conf", AdaptedCausalLM, {"adapters": {"sot": {}, "sop": {}}, **conf}, sc_id=tokenizer.sc_id)
+    return construct(
+        "model_conf",
+        SOPModel,
+        args.model_conf,
+        encoder=encoder,
+        downsampler=downsampler,
+        separator=separator,
+        ctc=SerializedCTC(separator.output_size, vocabulary.vocab_size, args.num_talkers),
+        projector=torch.nn.Linear(downsampler.output_size, llm.hidden_size),
+        llm=llm,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        prompt=construct("prompt_conf", PromptBuilder, args.prompt_conf, tokenizer=tokenizer),
+    )
+
+
+def build_tokenizer(args: argparse.Namespace) -> LLMTokenizer:
+    """The LLM's tokenizer as named in llm_conf."""
+    if "pretrained" not in args.llm_conf:
+        raise UserError("llm_conf.pretrained is missing: give the Hugging Face id or folder of a causal LM")
+    return LLMTokenizer(**{k: v for k, v in args.llm_conf.items() if k in TOKENIZER_KEYS})
+
+
+def construct(option: str, build: Callable, conf: dict, **parts):
+    """Calls `build` with the parts and the user's keys; a wrong or missing key is one line."""
+    signature = inspect.signature(build).parameters
+    known = [name for name in signature if name not in parts]
+    for key in conf:
+        if key not in known:
+            raise UserError(f"{option}: no key {key!r}; known: {', '.join(known)}")
+    for key in known:
+        if key not in conf and signature[key].default is inspect.Parameter.empty:
+            raise UserError(f"{option}.{key} is missing")
+    return build(**conf, **parts)
+
+
+def read_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """Reads a state dict from ESPnet's `.pth` or from `.safetensors`; no code in the file is run.
+
+    Raises:
+        UserError: The file is missing or broken.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such checkpoint; run the earlier stage first")
+    try:
+        return load_file(path) if Path(path).suffix == ".safetensors" else safe_torch_load(path, map_location="cpu")
+    except Exception as error:
+        raise UserError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+
+
+def check_checkpoint(path: str, model: SOPModel) -> None:
+    """Refuses a checkpoint whose keys or shapes are not exactly those of the model.
+
+    Raises:
+        UserError: Names what is missing, unexpected or of another shape.
+    """
+    load_checkpoint(path, model, only_check=True)
+
+
+def load_checkpoint(path: str | Path, model: SOPModel, only_check: bool = False) -> None:
+    """Loads a checkpoint into the model; every key must match.
+
+    Args:
+        path: ESPnet's `*.pth` file of a state dict.
+        model: Built from the configuration of the same run.
+        only_check: Compare, but load nothing.
+
+    Raises:
+        UserError: The file is missing or broken, or belongs to another model.
+    """
+    state = read_state(path)
+    own = model.state_dict()
+    other = [f"{k} has shape {tuple(state[k].shape)}, here {tuple(v.shape)}" for k, v in own.items()
+             if k in state and state[k].shape != v.shape]  # fmt: skip
+    missing, surplus = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    for what, keys in (("of another shape", other), ("missing", missing), ("not in this model", surplus)):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise UserError(f"{path}: checkpoint of another model; {what}: {keys[0]}{more}")
+    if not only_check:
+        model.load_state_dict(state)

@@ -1,0 +1,57 @@
+"""`espnet2-sop decode`: hypotheses of a trained model for data directories."""
+
+import argparse
+from pathlib import Path
+
+from espnet2_sop.errors import UserError
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="espnet2-sop decode",
+        description="Decodes data directories. For each, OUT/<name>/ gets text, hyp.seglst.json, speed.json and, "
+        "with CTC, prompt and onsets. A directory that has its text already is skipped, an interrupted one goes on.",
+    )
+    parser.add_argument("--run", required=True, help="output folder of espnet2-sop train")
+    parser.add_argument("--checkpoint", default="valid.acc.ave.pth", help="file in it (default valid.acc.ave.pth)")
+    parser.add_argument(
+        "--mode", choices=("ctc", "sot", "sop"), required=True, help="heads alone, LLM, LLM with prompt"
+    )
+    parser.add_argument("--out", required=True, help="folder of the system, e.g. exp/decode/sop")
+    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
+    parser.add_argument(
+        "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
+    )
+    parser.add_argument("--ngpu", type=int, default=0, help="0 is CPU (default)")
+    parser.add_argument("--overwrite", action="store_true", help="decode again what is there")
+    parser.add_argument("data", nargs="+", help="data directories with mixtures.jsonl")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    jobs = [(data, Path(args.out) / Path(data).name) for data in args.data]
+    for data, out in jobs:
+        if not (Path(data) / "mixtures.jsonl").is_file():
+            raise UserError(f"{data}: no mixtures.jsonl here; give a data directory made by espnet2-sop prepare")
+        if args.overwrite:
+            for name in ("text", ".partial.jsonl"):
+                (out / name).unlink(missing_ok=True)
+    todo = [(data, out) for data, out in jobs if not (out / "text").is_file()]
+    for _, out in jobs:
+        if (out / "text").is_file():
+            print(f"{out}: decoded already")
+    if not todo:
+        return
+    import torch
+
+    from espnet2_sop.inference import Decoder, decode_set, load_run, require_mode
+
+    if args.ngpu and not torch.cuda.is_available():
+        raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
+    model = load_run(args.run, args.checkpoint, "cuda" if args.ngpu else "cpu")
+    require_mode(model, args.mode)
+    decoder = Decoder(model, args.mode, args.beam)
+    for data, out in todo:
+        decode_set(decoder, data, out, args.batch_seconds, args.batch_size)

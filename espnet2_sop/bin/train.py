@@ -1,0 +1,41 @@
+"""`espnet2-sop train`: one stage of training with ESPnet's trainer."""
+
+import argparse
+import sys
+
+HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
+
+Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2) or sop (stage 3).
+
+  --config FILE                            a recipe's conf/train_*.yaml
+  --output_dir DIR                         checkpoints, log and config.yaml; the same command resumes
+  --train_data_path_and_name_and_type P,N,T   e.g. data/train/simulation.yaml,speech,mixture
+  --valid_data_path_and_name_and_type P,N,T   e.g. dump/dev/mixtures.jsonl,speech,mixture
+  --init_param FILE                        checkpoint of the earlier stage; all keys must match
+  --ctc_vocab DIR                          made by espnet2-sop vocab
+  --num_talkers S                          talker slots of the model (default 3)
+  --ngpu N                                 0 is CPU
+  --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
+                                           keys of the parts, e.g. --model_conf tap=2
+
+  --help                                   this text
+  --help_all                               every option of ESPnet's trainer (takes some seconds)
+  --print_config                           every option with its default, as YAML
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """ESPnet's own parser; importing it takes seconds."""
+    from espnet2_sop.task import SOPTask
+
+    return SOPTask.get_parser()
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    from espnet2_sop.task import SOPTask
+
+    SOPTask.main(cmd=["--help" if a == "--help_all" else a for a in argv])

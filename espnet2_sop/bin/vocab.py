@@ -1,0 +1,55 @@
+"""`espnet2-sop vocab`: the vocabulary of the serialized CTC heads."""
+
+import argparse
+from pathlib import Path
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import open_text
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="espnet2-sop vocab",
+        description="Makes the folder that the training option --ctc_vocab names. Kind `llm` takes the LLM's own "
+        "tokens (the paper); `sentencepiece` trains a small vocabulary on the transcripts, whose text is tokenized "
+        "again for the prompt.",
+    )
+    parser.add_argument("--kind", choices=("llm", "sentencepiece"), default="llm")
+    parser.add_argument("--llm", required=True, help="Hugging Face id or folder of the LLM")
+    parser.add_argument("--data", help="training data directory, for sentencepiece: its text or sources.jsonl is read")
+    parser.add_argument("--size", type=int, default=1000, help="pieces of the SentencePiece vocabulary (default 1000)")
+    parser.add_argument("--out", required=True, help="folder to make")
+    return parser
+
+
+def transcripts(data: Path) -> list[str]:
+    """All talkers' words of a data directory, lower case as the models see them."""
+    import json
+
+    from espnet2_sop.files import read_kaldi
+    from espnet2_sop.text.serialized import split_talkers
+
+    if (data / "sources.jsonl").is_file():
+        with open_text(data / "sources.jsonl") as f:
+            return [json.loads(line)["text"].lower() for line in f]
+    return [words.lower() for text in read_kaldi(data / "text").values() for words in split_talkers(text)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    if args.kind == "sentencepiece" and not args.data:
+        raise UserError("--data: name the training data directory that SentencePiece shall learn from")
+    from espnet2_sop.llm.tokenizer import LLMTokenizer
+    from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
+
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if args.kind == "llm":
+        tokenizer = LLMTokenizer(args.llm)
+        pieces = tokenizer.hf.convert_ids_to_tokens(range(tokenizer.vocab_size))
+    else:
+        SentencePieceVocabulary.train(transcripts(Path(args.data)), args.size, out)
+        spm = SentencePieceVocabulary(out / "spm.model").spm
+        pieces = [spm.id_to_piece(i) for i in range(spm.get_piece_size())]
+    save_vocabulary(out, args.kind, pieces)
+    print(f"{out}: {len(pieces)} tokens, kind {args.kind}")

@@ -1,0 +1,111 @@
+"""Self-supervised speech encoders of Hugging Face: WavLM, HuBERT, wav2vec 2.0."""
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.masks import length_mask
+from espnet2_sop.pretrained import load_pretrained
+
+FAMILIES = ("wavlm", "hubert", "wav2vec2")
+
+
+class HuggingFaceEncoder(nn.Module):
+    """A pretrained encoder whose convolutional feature extractor stays frozen.
+
+    Padding never reaches a valid frame, so a mixture gives the same frames alone and in a batch.
+
+    Args:
+        pretrained: Hugging Face id or folder, e.g. `microsoft/wavlm-large`.
+        revision: Git revision of the hub repository.
+        config: Keys of the model's own configuration to change, e.g. `{mask_time_prob: 0.05}`.
+        gradient_checkpointing: Trade time for memory in the Transformer.
+        normalize: Bring each waveform to zero mean and unit variance first (WavLM-Large expects it).
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        revision: str = "main",
+        config: dict | None = None,
+        gradient_checkpointing: bool = False,
+        normalize: bool = True,
+    ):
+        super().__init__()
+        option = "encoder_conf.pretrained"
+        settings = load_pretrained(AutoConfig.from_pretrained, pretrained, option, revision=revision)
+        if settings.model_type not in FAMILIES:
+            raise UserError(f"{option}: {pretrained} is a {settings.model_type} model; known: {', '.join(FAMILIES)}")
+        for key, value in (config or {}).items():
+            if not hasattr(settings, key):
+                raise UserError(f"encoder_conf.config: {settings.model_type} has no key {key!r}")
+            setattr(settings, key, value)
+        self.ssl = load_pretrained(AutoModel.from_pretrained, pretrained, option, revision=revision, config=settings)
+        if gradient_checkpointing:
+            self.ssl.gradient_checkpointing_enable()
+        self.ssl.freeze_feature_encoder()
+        self.normalize = normalize
+
+    @property
+    def output_size(self) -> int:
+        return self.ssl.config.hidden_size
+
+    @property
+    def never_trained(self) -> tuple[str, ...]:
+        """Prefixes of the parameters that no stage trains; they are not saved in checkpoints."""
+        return ("ssl.feature_extractor.",)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self.ssl.feature_extractor.eval()
+        return self
+
+    def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes waveforms.
+
+        Args:
+            speech: (B, T) float, 16 kHz, zero-padded on the right.
+            lengths: (B,) samples.
+
+        Returns:
+            (B, F, D) frames of the last layer (50 Hz for the usual models), zero behind the end, and their
+            lengths (B,).
+        """
+        if self.normalize:
+            speech = normalize_waveform(speech, lengths)
+        features, frames = self._extract(speech, lengths)
+        mask = length_mask(frames, features.size(1))
+        hidden = self.ssl.feature_projection(features)
+        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        hidden = self.ssl._mask_hidden_states(hidden, attention_mask=mask)
+        hidden = self.ssl.encoder(hidden, attention_mask=mask).last_hidden_state
+        return hidden * mask[..., None], frames
+
+    @torch.no_grad()
+    def _extract(self, speech, lengths):
+        """(B, T) -> (B, F, C) by the frozen convolutions. A group norm over time would see the padding, so such
+        models go row by row."""
+        frames = self.ssl._get_feat_extract_output_lengths(lengths)
+        if int(frames.min()) < 1:
+            raise UserError(f"speech of {int(lengths.min())} samples is shorter than one frame of the encoder")
+        if self.ssl.config.feat_extract_norm == "group" and len(speech) > 1:
+            rows = [self.ssl.feature_extractor(row[None, :n])[0].T for row, n in zip(speech, lengths, strict=True)]
+            features = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        else:
+            features = self.ssl.feature_extractor(speech).transpose(1, 2)
+        return features[:, : int(frames.max())], frames
+
+
+def normalize_waveform(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Zero mean and unit variance over the valid samples of each row; padding stays zero.
+
+    Args:
+        speech: (B, T) float.
+        lengths: (B,) samples.
+    """
+    mask = length_mask(lengths, speech.size(1))
+    count = lengths[:, None].to(speech.dtype)
+    mean = (speech * mask).sum(1, keepdim=True) / count
+    centred = (speech - mean) * mask
+    return centred / (centred.square().sum(1, keepdim=True) / count + 1e-7).sqrt()

@@ -1,0 +1,191 @@
+"""Decoding of data directories with a trained model."""
+
+import argparse
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from tqdm import tqdm
+
+from espnet2_sop.assembly import build_model, load_checkpoint
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, open_text, write_kaldi
+from espnet2_sop.llm.decode import generate
+from espnet2_sop.mixture.loader import open_store
+from espnet2_sop.model import SOPModel
+from espnet2_sop.text.serialized import serialize, split_talkers
+
+TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stays far below it
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Output for one mixture.
+
+    Attributes:
+        text: Serialized text, talkers joined by ` <sc> `.
+        prompt: The serialized output prompt in words, talkers likewise; empty in mode `sot`.
+        onsets: Start in seconds of each talker's first token, read off the CTC peaks; empty in mode `sot`.
+    """
+
+    text: str
+    prompt: str = ""
+    onsets: tuple[float, ...] = ()
+
+
+def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str = "cpu") -> SOPModel:
+    """Builds the model of a training run and loads its weights.
+
+    Args:
+        run: Output folder of `espnet2-sop train`.
+        checkpoint: File in it.
+        device: `cpu`, `cuda`, ...
+
+    Raises:
+        UserError: The run or the checkpoint is missing, broken or of another model.
+    """
+    with open_text(Path(run) / "config.yaml") as f:
+        args = argparse.Namespace(**yaml.safe_load(f))
+    if (Path(run) / args.ctc_vocab).is_dir():  # a packed model carries it
+        args.ctc_vocab = str(Path(run) / args.ctc_vocab)
+    model = build_model(args)
+    load_checkpoint(Path(run) / checkpoint, model)
+    return model.to(device).eval()
+
+
+class Decoder:
+    """Writes the talkers' words of batches of mixtures.
+
+    Args:
+        model: A trained SOPModel in evaluation mode.
+        mode: `ctc` (heads alone), `sot` (LLM without prompt) or `sop`.
+        num_beams: 1 is greedy.
+    """
+
+    def __init__(self, model: SOPModel, mode: str, num_beams: int = 1):
+        self.model = model
+        self.mode = mode
+        self.num_beams = num_beams
+        model.use(mode)
+
+    @torch.inference_mode()
+    def __call__(self, waveforms: list[np.ndarray]) -> list[Hypothesis]:
+        """Decodes waveforms (T_i,) float32, 16 kHz; the result of one does not depend on the others."""
+        model = self.model
+        device = next(model.projector.parameters()).device
+        lengths = torch.tensor([len(w) for w in waveforms], device=device)
+        speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True).to(device)
+        levels = model.encode(speech, lengths)
+        if self.mode == "sot":
+            return [Hypothesis(text) for text in self._write(levels, None, lengths)]
+        talkers = model.talkers(levels)
+        seconds = int(lengths[0]) / 16000 / int(levels[model.tap][1][0])
+        prompts = [serialize([model.vocabulary.decode(slot.tokens) for slot in row]) for row in talkers]
+        onsets = [tuple(round(s.frames[0] * seconds, 3) for s in row if s.tokens) for row in talkers]
+        texts = prompts if self.mode == "ctc" else self._write(levels, model.sop(talkers), lengths)
+        return [Hypothesis(*values) for values in zip(texts, prompts, onsets, strict=True)]
+
+    def _write(self, levels, sop: list[list[int]] | None, lengths: torch.Tensor) -> list[str]:
+        """Runs the LLM on projected speech, with or without prompts."""
+        model = self.model
+        frames, frame_lengths = levels[-1]
+        inputs = model.prompt.build(model.llm, model.projector(frames), frame_lengths, sop)
+        room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
+        rows = generate(model.llm, inputs, model.tokenizer.eos_id, max(room), self.num_beams)
+        return [model.tokenizer.decode_serialized(ids[:n]) for ids, n in zip(rows, room, strict=True)]
+
+
+def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_seconds: float, batch_size: int) -> None:
+    """Decodes the mixtures of one data directory into `out`: text, prompt, hyp.seglst.json and speed.json.
+
+    Finished batches are kept in `out/.partial.jsonl`, so that an interrupted run goes on where it was.
+
+    Args:
+        decoder: Decodes batches.
+        data: Data directory with mixtures.jsonl.
+        out: Folder to make.
+        batch_seconds: Most seconds of audio in a batch, padding included.
+        batch_size: Most mixtures in a batch.
+    """
+    store = open_store(Path(data) / "mixtures.jsonl")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / ".partial.jsonl"
+    done = dict(read_partial(partial))
+    lengths = {name: n for name, n in sorted(store.lengths().items(), key=lambda kv: kv[1]) if name not in done}
+    with (
+        open(partial, "a", encoding="utf-8") as f,
+        tqdm(total=len(lengths) + len(done), initial=len(done), desc=out.name, unit="mix", mininterval=2) as bar,
+    ):
+        for batch in sorted_batches(lengths, int(batch_seconds * 16000), batch_size):
+            waves = [store.waveform(name) for name in batch]
+            start = time.perf_counter()
+            hypotheses = decoder(waves)
+            spent = (time.perf_counter() - start) / len(batch)
+            for name, wave, hyp in zip(batch, waves, hypotheses, strict=True):
+                row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets,
+                       "seconds": spent, "audio": len(wave) / 16000}  # fmt: skip
+                done[name] = row
+                f.write(json.dumps(row) + "\n")
+            f.flush()
+            bar.update(len(batch))
+    write_hypotheses(out, [done[name] for name in sorted(store.mixtures)])
+    partial.unlink()
+
+
+def sorted_batches(lengths: dict[str, int], samples: int, size: int) -> Iterator[list[str]]:
+    """Cuts ids, sorted by length, into batches of at most `size` mixtures and `samples` samples with padding."""
+    batch: list[str] = []
+    for name, length in lengths.items():
+        if batch and (len(batch) == size or length * (len(batch) + 1) > samples):
+            yield batch
+            batch = []
+        batch.append(name)
+    if batch:
+        yield batch
+
+
+def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
+    """Rows of an interrupted run; a line that was cut off is dropped."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):
+            with atomic_write(path) as f:
+                f.writelines(whole)
+        for line in whole:
+            with contextlib.suppress(json.JSONDecodeError):
+                row = json.loads(line)
+                yield row["id"], row
+
+
+def write_hypotheses(out: Path, rows: list[dict]) -> None:
+    """Writes the files of a decoded set; `text` comes last and marks it as complete."""
+    segments = [
+        {"session_id": row["id"], "speaker": str(number), "words": words}
+        for row in rows
+        for number, words in enumerate(split_talkers(row["text"]), 1)
+    ]
+    with atomic_write(out / "hyp.seglst.json") as f:
+        json.dump(segments, f, indent=0)
+    spent, audio = sum(row["seconds"] for row in rows), sum(row["audio"] for row in rows)
+    with atomic_write(out / "speed.json") as f:
+        json.dump({"real_time_factor": spent / audio, "audio_seconds": audio, "threads": torch.get_num_threads(),
+                   "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}, f)  # fmt: skip
+    if any(row["prompt"] for row in rows):
+        write_kaldi(out / "prompt", ((row["id"], row["prompt"]) for row in rows))
+        write_kaldi(out / "onsets", ((row["id"], " ".join(f"{s:.3f}" for s in row["onsets"])) for row in rows))
+    write_kaldi(out / "text", ((row["id"], row["text"]) for row in rows))
+
+
+def require_mode(model: SOPModel, mode: str) -> None:
+    """Refuses to decode a model in a mode that it was not trained for."""
+    trained = {"sot": ("sot",), "ctc": ("ctc",), "sop": ("sop", "ctc")}[model.objective]
+    if mode not in trained:
+        raise UserError(f"--mode {mode}: this run was trained for {model.objective}; use {' or '.join(trained)}")

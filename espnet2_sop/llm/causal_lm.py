@@ -1,0 +1,147 @@
+"""A frozen causal LM with named LoRA adapters and one trained token for the speaker change."""
+
+import peft
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from espnet2_sop.llm.tokenizer import OPTION
+from espnet2_sop.pretrained import load_pretrained
+
+LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
+    "r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.1,
+    "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+}
+
+
+class AdaptedCausalLM(nn.Module):
+    """The LLM of the paper: frozen weights, LoRA adapters by name, and the trained row of `<sc>`.
+
+    Only adapters and the row are in the state dict; the base LLM is named, never saved.
+
+    Args:
+        pretrained: Hugging Face id or folder.
+        sc_id: Token whose embedding (and output row, when not tied) is trained.
+        adapters: Adapter name to keyword arguments of `peft.LoraConfig`; missing ones are those of the paper.
+        revision: Git revision of the hub repository.
+        dtype: Of the frozen weights, `float32` or `bfloat16`; adapters are always float32.
+        gradient_checkpointing: Trade time for memory.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        sc_id: int,
+        adapters: dict[str, dict],
+        revision: str = "main",
+        dtype: str = "float32",
+        gradient_checkpointing: bool = False,
+    ):
+        super().__init__()
+        self.base_dtype = getattr(torch, dtype)
+        base = load_pretrained(
+            AutoModelForCausalLM.from_pretrained, pretrained, OPTION, revision=revision, dtype=self.base_dtype
+        )
+        base.requires_grad_(False)
+        if gradient_checkpointing:
+            base.gradient_checkpointing_enable()
+        configs = {name: peft.LoraConfig(task_type="CAUSAL_LM", **{**LORA, **conf}) for name, conf in adapters.items()}
+        (first, config), *others = configs.items()
+        self.peft = peft.get_peft_model(base, config, adapter_name=first)
+        for name, config in others:
+            self.peft.add_adapter(name, config)
+        self.sc_id = sc_id
+        embedding, output = base.get_input_embeddings().weight, base.get_output_embeddings().weight
+        self.sc_input = nn.Parameter(embedding[sc_id].detach().float().clone())
+        self.sc_output = None if output is embedding else nn.Parameter(output[sc_id].detach().float().clone())
+        base.get_input_embeddings().register_forward_hook(self._embed_sc)
+        base.get_output_embeddings().register_forward_hook(self._score_sc)
+        self.register_state_dict_post_hook(self._drop_base)
+        self.register_load_state_dict_post_hook(self._expect_no_base)
+
+    @property
+    def base(self):
+        """The Hugging Face model inside."""
+        return self.peft.get_base_model()
+
+    @property
+    def hidden_size(self) -> int:
+        return self.base.config.hidden_size
+
+    def activate(self, adapters: list[str]) -> None:
+        """Chooses the adapters whose LoRA terms are added; trains none of them yet.
+
+        Args:
+            adapters: Names, e.g. `["sot", "sop"]`: stage 3 puts `sop` on top of the frozen `sot`.
+        """
+        self.peft.base_model.set_adapter(adapters)
+        self.peft.requires_grad_(False)
+
+    def adapter_parameters(self, name: str) -> list[nn.Parameter]:
+        """Parameters of one adapter; the `<sc>` row belongs to the first one."""
+        own = [p for key, p in self.peft.named_parameters() if f".{name}." in key and "lora_" in key]
+        if name == next(iter(self.peft.peft_config)):
+            own += [p for p in (self.sc_input, self.sc_output) if p is not None]
+        return own
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids (...) -> embeddings (..., hidden_size), with the trained row for `<sc>`."""
+        return self.base.get_input_embeddings()(ids)
+
+    def hidden_states(self, embeds: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Runs the decoder without its output layer.
+
+        Args:
+            embeds: (B, L, hidden_size).
+            mask: (B, L) bool, True at valid positions.
+            positions: (B, L) position of each valid token in its row, from 0.
+
+        Returns:
+            (B, L, hidden_size).
+        """
+        decoder = getattr(self.base, self.base.base_model_prefix)
+        return decoder(
+            inputs_embeds=embeds, attention_mask=mask.long(), position_ids=positions, use_cache=False
+        ).last_hidden_state
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(..., hidden_size) -> (..., vocabulary)."""
+        return self.base.get_output_embeddings()(hidden)
+
+    def _embed_sc(self, module, args, output):
+        return torch.where((args[0] == self.sc_id)[..., None], self.sc_input.to(output.dtype), output)
+
+    def _score_sc(self, module, args, output):
+        row = self.sc_input if self.sc_output is None else self.sc_output
+        score = (args[0] * row.to(args[0].dtype)).sum(-1, keepdim=True).to(output.dtype)
+        index = torch.full_like(score, self.sc_id, dtype=torch.long)
+        return output.scatter(-1, index, score)
+
+    @staticmethod
+    def _trained(name: str) -> bool:
+        return "lora_" in name or name.rpartition(".")[2] in ("sc_input", "sc_output")
+
+    @staticmethod
+    def _drop_base(module, state, prefix, metadata):
+        for name in [k for k in state if k.startswith(prefix) and not module._trained(k)]:
+            del state[name]
+
+    @staticmethod
+    def _expect_no_base(module, incompatible):
+        kept = [k for k in incompatible.missing_keys if ".peft." not in f".{k}" or module._trained(k)]
+        incompatible.missing_keys[:] = kept
+
+    def train(self, mode: bool = True):
+        """The base has dropout only inside the adapters' LoRA; the rest is deterministic in both modes."""
+        super().train(mode)
+        return self
+
+    def _apply(self, fn, recurse=True):
+        """Keeps the frozen weights in their own dtype when a trainer casts the whole model."""
+        super()._apply(fn, recurse)
+        for name, p in self.peft.named_parameters():
+            if not self._trained(name) and p.is_floating_point() and p.dtype != self.base_dtype:
+                p.data = p.data.to(self.base_dtype)
+        return self

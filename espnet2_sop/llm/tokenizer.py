@@ -1,0 +1,67 @@
+"""The LLM's tokenizer as multi-talker ASR needs it."""
+
+from transformers import AutoTokenizer
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.pretrained import load_pretrained
+from espnet2_sop.text.serialized import SC, split_talkers
+
+OPTION = "llm_conf.pretrained"
+
+
+class LLMTokenizer:
+    """Words to the ids of an LLM's tokenizer and back.
+
+    Each talker's words are tokenized alike, as if in the middle of a text, so that a word has the same ids in
+    the prompt, in the target and for every talker.
+
+    Args:
+        pretrained: Hugging Face id or folder.
+        revision: Git revision of the hub repository.
+        speaker_change: An existing special token that serves as `<sc>`.
+    """
+
+    def __init__(self, pretrained: str, revision: str = "main", speaker_change: str = "<|reserved_special_token_0|>"):
+        self.hf = load_pretrained(AutoTokenizer.from_pretrained, pretrained, OPTION, revision=revision)
+        self.sc_id = self.hf.convert_tokens_to_ids(speaker_change)
+        if self.sc_id is None or self.sc_id == self.hf.unk_token_id:
+            raise UserError(f"llm_conf.speaker_change: {pretrained} has no token {speaker_change!r}; name one it has")
+        if self.hf.eos_token_id is None:
+            raise UserError(f"{OPTION}: the tokenizer of {pretrained} has no end-of-sequence token")
+        self.eos_id = self.hf.eos_token_id
+        self.vocab_size = len(self.hf)
+
+    def encode(self, words: str) -> list[int]:
+        """Words of one talker -> ids without special tokens."""
+        return self.hf.encode(f" {words.strip()}", add_special_tokens=False) if words.strip() else []
+
+    def decode(self, ids: list[int]) -> str:
+        """Ids of one talker -> words; special tokens are dropped."""
+        return self.hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+
+    def encode_serialized(self, text: str) -> list[int]:
+        """`a b <sc> c` -> ids of a b, sc, ids of c, end of sequence."""
+        talkers = [self.encode(words) for words in split_talkers(text)]
+        return join(talkers, self.sc_id) + [self.eos_id]
+
+    def decode_serialized(self, ids: list[int]) -> str:
+        """The inverse of encode_serialized; reads up to the first end of sequence."""
+        talkers, current = [], []
+        for token in ids:
+            if token == self.eos_id:
+                break
+            if token == self.sc_id:
+                talkers.append(current)
+                current = []
+            else:
+                current.append(token)
+        texts = [self.decode(tokens) for tokens in [*talkers, current]]
+        return f" {SC} ".join(text for text in texts if text)
+
+
+def join(parts: list[list[int]], separator: int) -> list[int]:
+    """Concatenates id lists with the separator between them; empty parts leave no trace."""
+    joined: list[int] = []
+    for part in filter(None, parts):
+        joined += [separator, *part] if joined else part
+    return joined

@@ -1,0 +1,242 @@
+"""The ESPnet2 model: speech encoder, Separator with serialized CTC, and an LLM that reads the prompt."""
+
+import torch
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from rapidfuzz.distance import Levenshtein
+from torch.nn import functional as F
+
+from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
+from espnet2_sop.encoder.downsampler import ConvDownsampler
+from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.errors import UserError
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.prompt import PromptBuilder, corrupt
+from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.separator.lstm import LSTMSeparator
+from espnet2_sop.text.vocabulary import TalkerVocabulary
+
+OBJECTIVES = {  # objective: adapters of the LLM that are in use
+    "sot": ["sot"],
+    "ctc": [],
+    "sop": ["sot", "sop"],
+}
+IGNORE = -1  # padding of text
+
+
+class SOPModel(AbsESPnetModel):
+    """Serialized Output Prompting (arXiv 2509.04488).
+
+    Args:
+        encoder: Waveform to frames.
+        downsampler: Stride-2 blocks; the last one feeds the LLM.
+        separator: Fed from block `tap`.
+        ctc: Serialized CTC heads, vocabulary without blank.
+        projector: Linear, downsampler width to LLM width.
+        llm: With the adapters `sot` and `sop`.
+        tokenizer: The LLM's.
+        vocabulary: Of the CTC heads.
+        prompt: Builds the LLM's input.
+        objective: `sot` (stage 1), `ctc` (stage 2) or `sop` (stage 3).
+        trainable: Modules that this stage trains, of `encoder`, `downsampler`, `separator`, `ctc`, `projector`,
+            `sot`, `sop` (the last two are adapters).
+        tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
+        sop_corruption: Share of prompt tokens spoiled in training (`llm.prompt.corrupt`).
+        extract_feats_in_collect_stats: Read by ESPnet's trainer; shapes come from the manifest, so it is false.
+    """
+
+    def __init__(
+        self,
+        encoder: HuggingFaceEncoder,
+        downsampler: ConvDownsampler,
+        separator: LSTMSeparator,
+        ctc: SerializedCTC,
+        projector: torch.nn.Linear,
+        llm: AdaptedCausalLM,
+        tokenizer: LLMTokenizer,
+        vocabulary: TalkerVocabulary,
+        prompt: PromptBuilder,
+        objective: str,
+        trainable: list[str],
+        tap: int = 2,
+        sop_corruption: float = 0.0,
+        extract_feats_in_collect_stats: bool = False,
+    ):
+        super().__init__()
+        if objective not in OBJECTIVES:
+            raise UserError(f"model_conf.objective: {objective!r} is not one of {', '.join(OBJECTIVES)}")
+        self.encoder = encoder
+        self.downsampler = downsampler
+        self.separator = separator
+        self.ctc = ctc
+        self.projector = projector
+        self.llm = llm
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.prompt = prompt
+        self.objective = objective
+        self.trainable = trainable
+        self.tap = tap
+        self.sop_corruption = sop_corruption
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+        self.use(objective)
+        self._choose_trained(trainable)
+        self.register_state_dict_post_hook(self._drop_never_trained)
+        self.register_load_state_dict_post_hook(self._expect_no_never_trained)
+
+    @property
+    def num_talkers(self) -> int:
+        return len(self.ctc.heads)
+
+    def use(self, objective: str) -> None:
+        """Sets what `forward` and decoding do; training state is not changed by it."""
+        self.objective = objective
+        if OBJECTIVES[objective]:
+            needs = {p: p.requires_grad for p in self.llm.parameters()}
+            self.llm.activate(OBJECTIVES[objective])
+            for p, flag in needs.items():
+                p.requires_grad_(flag)
+
+    def _modules_by_name(self) -> dict[str, list[torch.nn.Parameter]]:
+        plain = ("downsampler", "separator", "ctc", "projector")
+        parts = {name: list(getattr(self, name).parameters()) for name in plain}
+        frozen = self.encoder.never_trained
+        parts["encoder"] = [p for name, p in self.encoder.named_parameters() if not name.startswith(frozen)]
+        parts |= {name: self.llm.adapter_parameters(name) for name in ("sot", "sop")}
+        return parts
+
+    def _choose_trained(self, trainable: list[str]) -> None:
+        parts = self._modules_by_name()
+        for name in trainable:
+            if name not in parts:
+                raise UserError(f"model_conf.trainable: no module {name!r}; known: {', '.join(sorted(parts))}")
+        self.requires_grad_(False)
+        for name in trainable:
+            for p in parts[name]:
+                p.requires_grad_(True)
+
+    def train(self, mode: bool = True):
+        """Modules that this stage does not train stay in evaluation mode (no dropout, no masking)."""
+        super().train(mode)
+        for name in ("encoder", "downsampler", "separator", "ctc", "projector"):
+            if name not in self.trainable:
+                getattr(self, name).eval()
+        if not {"sot", "sop"} & set(self.trainable):
+            self.llm.eval()
+        return self
+
+    # ---------------------------------------------------------------- forward
+
+    def encode(self, speech: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Waveforms (B, T), (B,) -> frames and lengths of the encoder and of every downsampling block."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and "encoder" in self.trainable):
+            frames = self.encoder(speech, lengths)
+        return [frames, *self.downsampler(*frames)]
+
+    def ctc_log_probs(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Output of `encode` -> S log-probability tensors (B, F, V + 1) and their lengths (B,)."""
+        frames, lengths = levels[self.tap]
+        return self.ctc(self.separator(frames, lengths)), lengths
+
+    def talkers(self, levels) -> list[list[TalkerTokens]]:
+        """Greedy output of the serialized CTC heads, B lists of S slots."""
+        with torch.no_grad():
+            log_probs, lengths = self.ctc_log_probs(levels)
+            return self.ctc.greedy(log_probs, lengths)
+
+    def sop(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
+        """CTC output -> prompt ids of the LLM, B lists. No gradient flows through it."""
+        return [self.prompt.sop_ids([self.llm_ids(slot.tokens) for slot in row]) for row in talkers]
+
+    def llm_ids(self, tokens: list[int]) -> list[int]:
+        """CTC tokens of one talker -> ids of the LLM's tokenizer."""
+        if self.vocabulary is self.tokenizer:
+            return tokens
+        return self.tokenizer.encode(self.vocabulary.decode(tokens))
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        **talker_texts: torch.Tensor,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss of the stage's objective.
+
+        Args:
+            speech: (B, T) float, 16 kHz, zero-padded.
+            speech_lengths: (B,) samples.
+            text: (B, U) ids of the serialized text with `<sc>` and end of sequence, padded with -1.
+            text_lengths: (B,).
+            talker_texts: `text_spk1`, `text_spk1_lengths`, ... for all S slots: (B, U_i) CTC ids in start order.
+
+        Returns:
+            Loss, statistics for the log, and the batch size as weight.
+        """
+        levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
+        if self.objective == "ctc":
+            loss, stats = self._ctc_loss(levels, talker_texts)
+        else:
+            targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
+            loss, stats = self._llm_loss(levels, targets)
+        batch_size = speech.size(0)
+        stats = {"loss": loss.detach(), **stats}
+        weight = torch.tensor(float(batch_size), device=loss.device)
+        return loss, stats, weight
+
+    def _llm_loss(self, levels, targets: list[list[int]]) -> tuple[torch.Tensor, dict]:
+        """Cross entropy over the labels of the batch; logits exist at label positions only."""
+        sop, stats = None, {}
+        if self.objective == "sop":
+            sop = self.sop(self.talkers(levels))
+            stats["sop_error"] = token_error(sop, [target[:-1] for target in targets], levels[0][0].device)
+            if self.training:
+                sop = [corrupt(ids, self.sop_corruption) for ids in sop]
+        frames, lengths = levels[-1]
+        inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
+        hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
+        logits = self.llm.logits(hidden[inputs.label_rows, inputs.label_columns]).float()
+        loss = F.cross_entropy(logits, inputs.labels)
+        stats["acc"] = (logits.argmax(-1) == inputs.labels).float().mean()
+        return loss, stats
+
+    def _ctc_loss(self, levels, talker_texts: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+        """Mean over slots and mixtures of the CTC loss, slot i against the talker who starts i-th."""
+        slots = range(1, self.num_talkers + 1)
+        targets = [(talker_texts[f"text_spk{i}"].clamp(min=0), talker_texts[f"text_spk{i}_lengths"]) for i in slots]
+        log_probs, lengths = self.ctc_log_probs(levels)
+        losses, impossible = self.ctc.loss(log_probs, lengths, targets)
+        stats = {f"loss_spk{i}": losses[:, i - 1].mean().detach() for i in slots}
+        stats["too_long"] = impossible.float().sum()
+        if not self.training:
+            greedy = self.ctc.greedy(log_probs, lengths)
+            for i, (ids, n) in enumerate(targets):
+                reference = [row[:k].tolist() for row, k in zip(ids, n, strict=True)]
+                stats[f"ter_spk{i + 1}"] = token_error([row[i].tokens for row in greedy], reference, lengths.device)
+            stats["ter"] = sum(stats[f"ter_spk{i}"] for i in slots) / self.num_talkers
+        return losses.mean(), stats
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Not needed: shapes come from the manifest (`espnet2-sop format`)."""
+        raise RuntimeError("statistics come from the manifest: use `espnet2-sop format` and `espnet2-sop stats`")
+
+    # ------------------------------------------------------------ checkpoints
+
+    def _never_trained(self, name: str) -> bool:
+        return any(name.startswith(f"encoder.{prefix}") for prefix in self.encoder.never_trained)
+
+    @staticmethod
+    def _drop_never_trained(module, state, prefix, metadata):
+        for name in [k for k in state if module._never_trained(k.removeprefix(prefix))]:
+            del state[name]
+
+    @staticmethod
+    def _expect_no_never_trained(module, incompatible):
+        incompatible.missing_keys[:] = [k for k in incompatible.missing_keys if not module._never_trained(k)]
+
+
+def token_error(hypotheses: list[list[int]], references: list[list[int]], device) -> torch.Tensor:
+    """Edit distance over reference length, summed over the rows; insertions into empty references count."""
+    pairs = list(zip(hypotheses, references, strict=True))
+    errors = sum(Levenshtein.distance(h, r) for h, r in pairs)
+    return torch.tensor(errors / max(sum(len(r) for _, r in pairs), 1), device=device)

@@ -1,0 +1,29 @@
+"""Hugging Face ids and folders: one way to load them, one way to fail."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from espnet2_sop.errors import UserError
+
+
+def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs) -> T:
+    """Calls a `from_pretrained` and turns its many errors into one line.
+
+    Args:
+        load: A `from_pretrained` class method.
+        name: Hugging Face id, or folder (anything that starts with `.` or `/`, or exists).
+        option: The configuration key that holds the name, for the error message.
+
+    Raises:
+        UserError: The folder is missing, or the hub cannot give the model.
+    """
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        raise UserError(f"{option}: no folder {name}; give a Hugging Face id or the folder of a model")
+    try:
+        return load(name, **kwargs)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{option}: {name} cannot be loaded ({reason}); check the id, your access to it (`hf auth login`) "
+            "or give a local folder"
+        ) from error

@@ -1,0 +1,68 @@
+"""The Separator: one stream of frames in, one stream per talker slot out."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+class LSTMSeparator(nn.Module):
+    """LSTM over the mixture, then a branch of its own for each talker slot.
+
+    Args:
+        input_size: Width of the frames.
+        num_talkers: Number of talker slots S, a constant of the model.
+        hidden_size: LSTM units (of each direction).
+        num_layers: LSTM layers.
+        branch_size: Width of the talkers' branches.
+        branch_layers: Linear-ReLU pairs in a branch.
+        bidirectional: Read the mixture in both directions.
+        dropout: Between LSTM layers and before the branches.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_talkers: int = 3,
+        hidden_size: int = 896,
+        num_layers: int = 2,
+        branch_size: int = 1024,
+        branch_layers: int = 2,
+        bidirectional: bool = False,
+        dropout: float = 0.2,
+    ):
+        super().__init__()
+        self.output_size = branch_size
+        self.lstm = nn.LSTM(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=dropout if num_layers > 1 else 0.0,
+        )
+        width = hidden_size * (2 if bidirectional else 1)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.branches = nn.ModuleList(self._branch(width, branch_size, branch_layers) for _ in range(num_talkers))
+
+    @staticmethod
+    def _branch(input_size: int, size: int, layers: int) -> nn.Sequential:
+        sizes = [input_size] + [size] * layers
+        pairs = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.ReLU())]
+        return nn.Sequential(*pairs, nn.LayerNorm(size))
+
+    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+        """Separates the talkers.
+
+        Args:
+            frames: (B, F, D), zero behind the end of each row.
+            lengths: (B,) frames.
+
+        Returns:
+            S tensors (B, F, branch_size), slot i for the talker who starts i-th; frames behind the end of a
+            row are of no meaning and must be masked by the lengths.
+        """
+        packed = pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=frames.size(1))
+        hidden = self.dropout(self.norm(hidden))
+        return [branch(hidden) for branch in self.branches]

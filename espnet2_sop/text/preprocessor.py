@@ -1,0 +1,41 @@
+"""Serialized text to the ids that the model trains on."""
+
+import numpy as np
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.text.serialized import split_talkers
+from espnet2_sop.text.vocabulary import TalkerVocabulary
+
+
+class SerializedTextPreprocessor:
+    """Called by ESPnet's dataset for each mixture.
+
+    Args:
+        tokenizer: The LLM's, for the serialized target.
+        vocabulary: Of the CTC heads, for the target of each talker slot.
+        num_talkers: Talker slots S; slots without a talker get an empty target.
+        lower_case: LibriSpeech writes capitals, LLMs know lower case.
+    """
+
+    def __init__(
+        self, tokenizer: LLMTokenizer, vocabulary: TalkerVocabulary, num_talkers: int, lower_case: bool = True
+    ):
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.num_talkers = num_talkers
+        self.lower_case = lower_case
+
+    def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
+        """Replaces the string `text` by ids (U,) and adds `text_spk1` .. `text_spkS` (U_i,)."""
+        if "text" not in data:
+            return data
+        text = data["text"].lower() if self.lower_case else data["text"]
+        talkers = split_talkers(text)
+        if len(talkers) > self.num_talkers:
+            raise UserError(f"{uid}: {len(talkers)} talkers, the model has {self.num_talkers} slots (--num_talkers)")
+        data = {**data, "text": np.array(self.tokenizer.encode_serialized(text), dtype=np.int64)}
+        for slot in range(self.num_talkers):
+            ids = self.vocabulary.encode(talkers[slot]) if slot < len(talkers) else []
+            data[f"text_spk{slot + 1}"] = np.array(ids, dtype=np.int64)
+        return data

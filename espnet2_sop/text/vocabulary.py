@@ -1,0 +1,92 @@
+"""Vocabularies of the serialized CTC heads: the LLM's own tokens, or SentencePiece."""
+
+import json
+import os
+from pathlib import Path
+from typing import Protocol
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, open_text
+
+
+class TalkerVocabulary(Protocol):
+    """Words of one talker <-> ids 0 .. vocab_size - 1."""
+
+    vocab_size: int
+
+    def encode(self, words: str) -> list[int]: ...
+
+    def decode(self, ids: list[int]) -> str: ...
+
+
+class SentencePieceVocabulary:
+    """A SentencePiece model trained on the training transcripts.
+
+    Args:
+        model: Path of `spm.model`.
+    """
+
+    def __init__(self, model: str | Path):
+        import sentencepiece
+
+        self.spm = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        self.vocab_size = self.spm.get_piece_size()
+
+    def encode(self, words: str) -> list[int]:
+        return self.spm.encode(words)
+
+    def decode(self, ids: list[int]) -> str:
+        return self.spm.decode(ids)
+
+    @staticmethod
+    def train(texts: list[str], size: int, folder: Path) -> None:
+        """Trains a unigram model of at most `size` pieces into `folder/spm.model`."""
+        import sentencepiece
+
+        part = folder / "spm.part"
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_prefix=str(part),
+                vocab_size=size,
+                hard_vocab_limit=False,
+                character_coverage=1.0,
+                bos_id=-1,
+                eos_id=-1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise UserError(f"--size {size}: SentencePiece cannot make it ({str(error).splitlines()[-1]})") from None
+        os.replace(f"{part}.model", folder / "spm.model")
+        Path(f"{part}.vocab").unlink()
+
+
+def save_vocabulary(folder: str | Path, kind: str, pieces: list[str]) -> None:
+    """Writes `tokens.txt` (one token a line, for people) and, last, `vocabulary.json`."""
+    folder = Path(folder)
+    with atomic_write(folder / "tokens.txt") as f:
+        f.writelines(f"{json.dumps(piece, ensure_ascii=False)[1:-1]}\n" for piece in pieces)
+    with atomic_write(folder / "vocabulary.json") as f:
+        json.dump({"kind": kind, "size": len(pieces)}, f)
+
+
+def load_vocabulary(folder: str | Path, llm_tokenizer) -> TalkerVocabulary:
+    """Opens what `espnet2-sop vocab` made.
+
+    Args:
+        folder: Holds vocabulary.json and, for SentencePiece, spm.model.
+        llm_tokenizer: The model's LLMTokenizer, which is the vocabulary of kind `llm`.
+
+    Raises:
+        UserError: The folder holds no vocabulary, or one of another LLM.
+    """
+    with open_text(Path(folder) / "vocabulary.json") as f:
+        info = json.load(f)
+    if info["kind"] == "sentencepiece":
+        return SentencePieceVocabulary(Path(folder) / "spm.model")
+    if info["size"] != llm_tokenizer.vocab_size:
+        raise UserError(
+            f"ctc_vocab: {folder} has {info['size']} tokens, the LLM {llm_tokenizer.vocab_size}; "
+            "it was made for another LLM, make it again (espnet2-sop vocab)"
+        )
+    return llm_tokenizer

@@ -1,0 +1,145 @@
+"""Tiny pretrained parts as Hugging Face folders, and models over them."""
+
+import argparse
+
+import pytest
+
+WORDS = "red blue green white one two three four cup box key ball put take the near go to now please".split()
+SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>"]
+CHAT = (
+    "{% for m in messages %}<|begin_of_text|>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+def save_llm(folder, tied: bool = True):
+    """A Llama of two layers with random weights and a byte-level BPE tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator([" " + " ".join(WORDS)] * 50, trainer)
+    hf = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=SPECIAL[0], eos_token=SPECIAL[1])
+    hf.chat_template = CHAT
+    hf.save_pretrained(folder)
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(hf),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=1,
+        initializer_range=0.2,
+        tie_word_embeddings=tied,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+def save_encoder(folder, norm: str = "layer"):
+    """A WavLM of two layers with random weights; 320 samples a frame as the large ones."""
+    import torch
+    from transformers import WavLMConfig, WavLMModel
+
+    torch.manual_seed(2)
+    config = WavLMConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16,) * 7,
+        feat_extract_norm=norm,
+        do_stable_layer_norm=norm == "layer",
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+        num_buckets=16,
+        max_bucket_distance=32,
+        mask_time_prob=0.05,
+        mask_time_length=2,
+    )
+    WavLMModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tmp_path_factory):
+    return save_llm(tmp_path_factory.mktemp("llm"))
+
+
+@pytest.fixture(scope="session")
+def untied_llm(tmp_path_factory):
+    return save_llm(tmp_path_factory.mktemp("untied_llm"), tied=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def group_norm_encoder(tmp_path_factory):
+    return save_encoder(tmp_path_factory.mktemp("group_norm_encoder"), norm="group")
+
+
+@pytest.fixture(scope="session")
+def llm_vocab(tmp_path_factory, tiny_llm):
+    from espnet2_sop.bin import vocab
+
+    folder = tmp_path_factory.mktemp("vocab")
+    vocab.main(["--kind", "llm", "--llm", tiny_llm, "--out", str(folder)])
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def options(tiny_llm, tiny_encoder, llm_vocab):
+    """Builds the values of the task's options: options(objective, trainable, **changes)."""
+
+    def build(objective: str, trainable: list[str], **changes) -> argparse.Namespace:
+        values = {
+            "encoder": "huggingface",
+            "encoder_conf": {"pretrained": tiny_encoder},
+            "downsampler_conf": {"output_size": 32},
+            "separator": "lstm",
+            "separator_conf": {"hidden_size": 16, "branch_size": 24, "branch_layers": 1},
+            "llm_conf": {"pretrained": tiny_llm},
+            "prompt_conf": {},
+            "ctc_vocab": llm_vocab,
+            "num_talkers": 3,
+            "init_param": [],
+            "model_conf": {"objective": objective, "trainable": trainable},
+        }
+        return argparse.Namespace(**{**values, **changes})
+
+    return build
+
+
+@pytest.fixture
+def model(options):
+    """A SOPModel of stage 3 with random weights, in evaluation mode."""
+    import torch
+
+    from espnet2_sop.assembly import build_model
+
+    torch.manual_seed(3)
+    model = build_model(options("sop", ["sop"]))
+    for p in model.llm.adapter_parameters("sot") + model.llm.adapter_parameters("sop"):
+        torch.nn.init.normal_(p, std=0.3)  # LoRA starts at zero: nothing would depend on it
+    return model.eval()
+
+
+@pytest.fixture
+def waves():
+    """Three waveforms of different lengths, float32, 16 kHz."""
+    import numpy as np
+
+    rng = np.random.default_rng(4)
+    return [rng.standard_normal(n).astype("float32") for n in (9000, 16000, 12345)]
