@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Trains the small stand-in for WavLM on single and mixed speech of the training voices.
+
+WavLM learned from 94k hours, overlapped speech among them, what speech is made of; this encoder has three
+quarters of an hour and a supervised task instead: each of three linear heads on its last layer spells, by CTC
+over letters, one talker of the mixture, in order of start. The heads are thrown away. No dev or test voice is heard.
+
+    python local/make_encoder.py --simulation data/train/simulation.yaml --out pretrained/encoder
+"""
+
+import argparse
+import dataclasses
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import WavLMConfig, WavLMModel
+
+from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.mixture.iterator import length_batches
+from espnet2_sop.mixture.loader import MixtureTexts, MixtureWaveforms, open_store
+from espnet2_sop.text.serialized import split_talkers
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
+BLANK = len(LETTERS)
+SLOTS = 3
+FIRST_EPOCH = 1000  # draws that the stages of the recipe do not see
+CONFIG = WavLMConfig(
+    hidden_size=192,
+    num_hidden_layers=6,
+    num_attention_heads=4,
+    intermediate_size=768,
+    conv_dim=(32, 64, 64, 96, 128, 192, 192),
+    conv_bias=True,
+    feat_extract_norm="layer",
+    do_stable_layer_norm=True,
+    num_conv_pos_embeddings=48,
+    num_conv_pos_embedding_groups=8,
+    num_buckets=64,
+    max_bucket_distance=200,
+    hidden_dropout=0.05,
+    attention_dropout=0.05,
+    activation_dropout=0.05,
+    feat_proj_dropout=0.0,
+    layerdrop=0.0,
+    mask_time_prob=0.05,
+    mask_time_length=8,
+)
+
+
+def spell(text: str) -> list[int]:
+    return [LETTERS.index(c) for c in text.lower()]
+
+
+class Batches(torch.utils.data.IterableDataset):
+    """Endless batches of a simulation: waveforms, lengths, letters of each slot. Single talkers come first."""
+
+    def __init__(self, simulation: str, seconds: float, single_epochs: int):
+        self.simulation, self.samples, self.single_epochs = simulation, int(16000 * seconds), single_epochs
+
+    def __iter__(self):
+        store = open_store(self.simulation)
+        waves, texts = MixtureWaveforms(self.simulation), MixtureTexts(self.simulation)
+        rule = store.config
+        for epoch in itertools.count(FIRST_EPOCH):
+            single = epoch < FIRST_EPOCH + self.single_epochs
+            store.config = dataclasses.replace(rule, talkers={1: 1.0}) if single else rule
+            store.set_epoch(epoch)
+            rng = np.random.default_rng(epoch)
+            batches = length_batches(store.lengths(), self.samples, 64, rng)
+            rng.shuffle(batches)
+            for ids in batches:
+                speech = [torch.from_numpy(waves[i]) for i in ids]
+                talkers = [split_talkers(texts[i]) for i in ids]
+                letters = [[spell(t[s]) if s < len(t) else [] for t in talkers] for s in range(SLOTS)]
+                lengths = torch.tensor([len(w) for w in speech])
+                yield nn.utils.rnn.pad_sequence(speech, batch_first=True), lengths, letters
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulation", required=True, help="simulation.yaml of the training data directory")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=2300, help="updates; the rate falls to zero by then")
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16, for CPUs that have it")
+    parser.add_argument("--batch_seconds", type=float, default=72)
+    parser.add_argument("--single_epochs", type=int, default=12, help="epochs of single talkers before mixtures")
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=2509)
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    WavLMModel(CONFIG).save_pretrained(args.out)
+    encoder = HuggingFaceEncoder(str(args.out))
+    encoder.requires_grad_(True)
+    encoder._extract = type(encoder)._extract.__wrapped__.__get__(encoder)  # here the convolutions learn, too
+    heads = nn.ModuleList(nn.Linear(CONFIG.hidden_size, BLANK + 1) for _ in range(SLOTS))
+    parameters = [*encoder.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, args.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    loader = torch.utils.data.DataLoader(
+        Batches(args.simulation, args.batch_seconds, args.single_epochs), batch_size=None, num_workers=1
+    )
+    encoder.train()
+    start, shown = time.time(), []
+    for step, (speech, lengths, letters) in enumerate(loader, 1):
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * min(1.0, step / 150, 1.6 * (1 - step / args.steps))
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            frames, frame_lengths = encoder(speech, lengths)
+        frames = frames.float()
+        losses = []
+        for head, rows in zip(heads, letters, strict=True):
+            target = torch.tensor([c for row in rows for c in row], dtype=torch.long)
+            target_lengths = torch.tensor([len(row) for row in rows])
+            log_probs = head(frames).log_softmax(-1).transpose(0, 1)
+            losses.append(F.ctc_loss(log_probs, target, frame_lengths, target_lengths, BLANK, "sum") / len(speech))
+        optimizer.zero_grad()
+        sum(losses).backward()
+        nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+        shown.append([loss.item() for loss in losses])
+        if step % 25 == 0:
+            mean = np.mean(shown, 0)
+            shown = []
+            print(f"step {step} {time.time() - start:.0f}s loss {mean.sum():.2f} slots {mean.round(2)}", flush=True)
+        if step % 400 == 0 or step == args.steps:
+            encoder.ssl.save_pretrained(args.out)
+        if step == args.steps:
+            break
+
+
+if __name__ == "__main__":
+    main()
