@@ -16,14 +16,13 @@ from espnet2_sop.encoder.speech import HuggingFaceEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
-from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.model import SOPModel
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import load_vocabulary
 
 encoder_choices = ClassChoices("encoder", {"huggingface": HuggingFaceEncoder}, default="huggingface")
 separator_choices = ClassChoices("separator", {"lstm": LSTMSeparator}, default="lstm")
-TOKENIZER_KEYS = ("pretrained", "revision", "speaker_change")
 
 
 def build_model(args: argparse.Namespace) -> SOPModel:
@@ -35,7 +34,7 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     Raises:
         UserError: A key is wrong or missing, a pretrained part cannot be loaded.
     """
-    tokenizer = build_tokenizer(args)
+    tokenizer = build_tokenizer(args.llm_conf)
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
     encoder = construct("encoder_conf", encoder_choices.get_class(args.encoder), args.encoder_conf)
     downsampler = construct("downsampler_conf", ConvDownsampler, args.downsampler_conf, input_size=encoder.output_size)
@@ -65,13 +64,6 @@ def build_model(args: argparse.Namespace) -> SOPModel:
         vocabulary=vocabulary,
         prompt=construct("prompt_conf", PromptBuilder, args.prompt_conf, tokenizer=tokenizer),
     )
-
-
-def build_tokenizer(args: argparse.Namespace) -> LLMTokenizer:
-    """The LLM's tokenizer as named in llm_conf."""
-    if "pretrained" not in args.llm_conf:
-        raise UserError("llm_conf.pretrained is missing: give the Hugging Face id or folder of a causal LM")
-    return LLMTokenizer(**{k: v for k, v in args.llm_conf.items() if k in TOKENIZER_KEYS})
 
 
 def construct(option: str, build: Callable, conf: dict, **parts):

@@ -68,3 +68,21 @@ def write_kaldi(path: str | Path, rows: Iterable[tuple[str, object]]) -> None:
     with atomic_write(path) as f:
         for key, value in rows:
             f.write(f"{key} {value}".rstrip() + "\n")
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Reads a YAML file of keys and values.
+
+    Raises:
+        UserError: The file is missing, or is not YAML with keys and values.
+    """
+    import yaml
+
+    with open_text(path) as f:
+        try:
+            values = yaml.safe_load(f)
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected YAML with keys and values")
+    return values

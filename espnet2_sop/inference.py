@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from tqdm import tqdm
 
 from espnet2_sop.assembly import build_model, load_checkpoint
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text, write_kaldi
+from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
 from espnet2_sop.llm.decode import generate
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
@@ -50,8 +49,7 @@ def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str
     Raises:
         UserError: The run or the checkpoint is missing, broken or of another model.
     """
-    with open_text(Path(run) / "config.yaml") as f:
-        args = argparse.Namespace(**yaml.safe_load(f))
+    args = argparse.Namespace(**read_yaml(Path(run) / "config.yaml"))
     if (Path(run) / args.ctc_vocab).is_dir():  # a packed model carries it
         args.ctc_vocab = str(Path(run) / args.ctc_vocab)
     model = build_model(args)

@@ -9,7 +9,8 @@ from espnet2.train.trainer import Trainer
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_sop.assembly import build_model, build_tokenizer, check_checkpoint, encoder_choices, separator_choices
+from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, separator_choices
+from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture import loader
 from espnet2_sop.mixture.iterator import SimulationIterFactory
 from espnet2_sop.model import IGNORE, SOPModel
@@ -48,7 +49,7 @@ class SOPTask(AbsTask):
 
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
-        tokenizer = build_tokenizer(args)
+        tokenizer = build_tokenizer(args.llm_conf)
         vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
         return SerializedTextPreprocessor(tokenizer, vocabulary, args.num_talkers)
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write, open_text, read_yaml
 
 CARD = """# {name}
 
@@ -60,8 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from espnet2_sop.assembly import read_state
 
-    with open_text(run / "config.yaml") as f:
-        config = yaml.safe_load(f)
+    config = read_yaml(run / "config.yaml")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(config["ctc_vocab"], part / "ctc_vocab")

@@ -2,12 +2,16 @@
 
 import argparse
 import sys
+import tempfile
+
+from espnet2_sop.files import read_yaml
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
 Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2) or sop (stage 3).
 
-  --config FILE                            a recipe's conf/train_*.yaml
+  --config FILE                            given several times (conf/base.yaml, conf/train_sot.yaml) the files are
+                                           merged, later ones win
   --output_dir DIR                         checkpoints, log and config.yaml; the same command resumes
   --train_data_path_and_name_and_type P,N,T   e.g. data/train/simulation.yaml,speech,mixture
   --valid_data_path_and_name_and_type P,N,T   e.g. dump/dev/mixtures.jsonl,speech,mixture
@@ -31,11 +35,42 @@ def get_parser() -> argparse.ArgumentParser:
     return SOPTask.get_parser()
 
 
+def merge(base: dict, change: dict) -> dict:
+    """`base` with the keys of `change`; dictionaries in both are merged in turn."""
+    both = {k: merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+            for k, v in change.items()}  # fmt: skip
+    return {**base, **both}
+
+
+def merge_configs(argv: list[str]) -> tuple[list[str], dict]:
+    """Takes all `--config FILE` out of the arguments and merges the files.
+
+    Returns:
+        The other arguments, and the merged configuration.
+
+    Raises:
+        UserError: A file is missing or is not YAML with keys and values.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", action="append", default=[])
+    known, rest = parser.parse_known_args(argv)
+    config: dict = {}
+    for path in known.config:
+        config = merge(config, read_yaml(path))
+    return rest, config
+
+
 def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return
+    rest, config = merge_configs(["--help" if a == "--help_all" else a for a in argv])
+    import yaml
+
     from espnet2_sop.task import SOPTask
 
-    SOPTask.main(cmd=["--help" if a == "--help_all" else a for a in argv])
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as f:
+        yaml.safe_dump(config, f)
+        f.flush()
+        SOPTask.main(cmd=["--config", f.name, *rest] if config else rest)

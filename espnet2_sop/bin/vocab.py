@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text
+from espnet2_sop.files import open_text, read_yaml
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def get_parser() -> argparse.ArgumentParser:
         "again for the prompt.",
     )
     parser.add_argument("--kind", choices=("llm", "sentencepiece"), default="llm")
-    parser.add_argument("--llm", required=True, help="Hugging Face id or folder of the LLM")
+    parser.add_argument("--config", required=True, help="model configuration whose llm_conf names the LLM")
     parser.add_argument("--data", help="training data directory, for sentencepiece: its text or sources.jsonl is read")
     parser.add_argument("--size", type=int, default=1000, help="pieces of the SentencePiece vocabulary (default 1000)")
     parser.add_argument("--out", required=True, help="folder to make")
@@ -39,13 +39,13 @@ def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     if args.kind == "sentencepiece" and not args.data:
         raise UserError("--data: name the training data directory that SentencePiece shall learn from")
-    from espnet2_sop.llm.tokenizer import LLMTokenizer
+    from espnet2_sop.llm.tokenizer import build_tokenizer
     from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
 
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     if args.kind == "llm":
-        tokenizer = LLMTokenizer(args.llm)
+        tokenizer = build_tokenizer(read_yaml(args.config).get("llm_conf", {}))
         pieces = tokenizer.hf.convert_ids_to_tokens(range(tokenizer.vocab_size))
     else:
         SentencePieceVocabulary.train(transcripts(Path(args.data)), args.size, out)

@@ -59,6 +59,13 @@ class LLMTokenizer:
         return f" {SC} ".join(text for text in texts if text)
 
 
+def build_tokenizer(llm_conf: dict) -> LLMTokenizer:
+    """The tokenizer that a configuration's `llm_conf` names; keys of other parts are passed over."""
+    if not llm_conf.get("pretrained"):
+        raise UserError(f"{OPTION} is missing: give the Hugging Face id or folder of a causal LM")
+    return LLMTokenizer(**{k: v for k, v in llm_conf.items() if k in ("pretrained", "revision", "speaker_change")})
+
+
 def join(parts: list[list[int]], separator: int) -> list[int]:
     """Concatenates id lists with the separator between them; empty parts leave no trace."""
     joined: list[int] = []

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text
+from espnet2_sop.files import read_yaml
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture, Noise, Source
 from espnet2_sop.mixture.pool import NoiseFile, Utterance
@@ -75,13 +74,7 @@ def _talkers(value: Any, where: str) -> dict[int, float]:
 
 def _keys_and_values(path: str | Path) -> dict[str, Any]:
     """The YAML of a rule, with all keys that it needs and no others."""
-    with open_text(path) as f:
-        try:
-            values = yaml.safe_load(f)
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected keys and values of a simulation")
+    values = read_yaml(path)
     fields = {f.name: f for f in dataclasses.fields(SimulationConfig)}
     if unknown := [key for key in values if key not in fields]:
         raise UserError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(fields)}")

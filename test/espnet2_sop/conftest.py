@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-WORDS = "red blue green white one two three four cup box key ball put take the near go to now please".split()
+WORDS = tuple("red blue green white one two three four cup box key ball put take the near go to now please".split(" "))
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>"]
 CHAT = (
     "{% for m in messages %}<|begin_of_text|>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -95,7 +95,8 @@ def llm_vocab(tmp_path_factory, tiny_llm):
     from espnet2_sop.bin import vocab
 
     folder = tmp_path_factory.mktemp("vocab")
-    vocab.main(["--kind", "llm", "--llm", tiny_llm, "--out", str(folder)])
+    (folder / "model.yaml").write_text(f"llm_conf: {{pretrained: {tiny_llm}}}")
+    vocab.main(["--kind", "llm", "--config", str(folder / "model.yaml"), "--out", str(folder)])
     return str(folder)
 
 

@@ -94,7 +94,7 @@ def checkout(tmp_path: Path) -> Checkout:
     recipe.mkdir(parents=True)
     for name in ("path.sh", "cmd.sh", "job.sh", "sop.sh"):
         (recipe / name).symlink_to(f"../../TEMPLATE/sop_asr1/{name}")
-    Checkout.script(recipe / "run.sh", '#!/usr/bin/env bash\nexec ./sop.sh --llm tiny "$@"\n')
+    Checkout.script(recipe / "run.sh", '#!/usr/bin/env bash\nexec ./sop.sh "$@"\n')
 
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()

@@ -17,10 +17,9 @@ test_sets=                     # test sets, separated by spaces
 local_data_opts=               # options passed to local/data.sh
 max_duration=20                # longest mixture or utterance in seconds (the paper drops longer ones)
 min_duration=0.3               # shortest
-llm=                           # Hugging Face id or folder of the LLM; its tokenizer serializes the text
 ctc_vocab=llm                  # vocabulary of the CTC heads: llm (the paper) or sentencepiece
 ctc_vocab_size=1000            # pieces of the sentencepiece vocabulary
-num_talkers=3                  # talker slots of the model
+base_config=conf/base.yaml     # model and trainer of all stages: encoder, Separator, LLM by Hugging Face id or folder
 sot_config=conf/train_sot.yaml                      # stage 1: SOT fine-tuning
 ctc_config=conf/train_ctc.yaml                      # stage 2: Separator and serialized CTC
 sop_config=conf/train_sop.yaml                      # stage 3: adaptation with the serialized output prompt
@@ -69,10 +68,9 @@ while [ $# -gt 0 ]; do
     printf -v "${name}" '%s' "${value}"
     shift
 done
-for name in stage stop_stage ngpu nj num_talkers ctc_vocab_size; do
+for name in stage stop_stage ngpu nj ctc_vocab_size; do
     [[ "${!name}" =~ ^[0-9]+$ ]] || fail "--${name} ${!name}: must be a whole number"
 done
-[ -n "${llm}" ] || fail "--llm is missing: give the Hugging Face id or folder of the LLM"
 for system in ${systems}; do
     [[ " ctc sot sot_continued sop " == *" ${system} "* ]] || fail "--systems: no system '${system}'"
 done
@@ -135,8 +133,8 @@ threads() { # threads JOBS: CPU threads of each of so many jobs
 train() { # train SYSTEM CONFIG [SYSTEM TO START FROM]
     local system="$1" config="$2" from="${3:-}" out init=() valid="${dumpdir}/${valid_set}" data shape=()
     out="$(run_dir "${system}")"
-    [ -f "${config}" ] || fail "${config}: no such configuration"
-    if [ -f "${out}/.done" ] && [ "${out}/.done" -nt "${config}" ]; then
+    for name in "${base_config}" "${config}"; do [ -f "${name}" ] || fail "${name}: no such configuration"; done
+    if [ -f "${out}/.done" ] && [ "${out}/.done" -nt "${config}" ] && [ "${out}/.done" -nt "${base_config}" ]; then
         log "${out}: trained already"
         return 0
     fi
@@ -152,9 +150,9 @@ train() { # train SYSTEM CONFIG [SYSTEM TO START FROM]
     [ -f "${data}" ] || fail "${dumpdir}/${train_set}: no training data here (stages 1 and 2 make it)"
     # shellcheck disable=SC2086  # train_args is a list of options
     job "${system}" "${out}/train.log" espnet2-sop train \
-        --config "${config}" --output_dir "${out}" --ngpu "${ngpu}" --num_talkers "${num_talkers}" \
+        --config "${base_config}" --config "${config}" --output_dir "${out}" --ngpu "${ngpu}" \
         --multiprocessing_distributed "$([ "${ngpu}" -gt 1 ] && echo true || echo false)" \
-        --llm_conf "pretrained=${llm}" --ctc_vocab "${expdir}/ctc_vocab" \
+        --ctc_vocab "${expdir}/ctc_vocab" \
         --train_data_path_and_name_and_type "${data},speech,mixture" \
         --train_data_path_and_name_and_type "${data},text,mixture_text" ${shape[@]+"${shape[@]}"} \
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture" \
@@ -196,7 +194,7 @@ if should_run 2 "formatting and length filtering"; then
 fi
 
 if should_run 3 "vocabulary of the serialized CTC heads"; then
-    espnet2-sop vocab --kind "${ctc_vocab}" --llm "${llm}" --data "${dumpdir}/${train_set}" \
+    espnet2-sop vocab --kind "${ctc_vocab}" --config "${base_config}" --data "${dumpdir}/${train_set}" \
         --size "${ctc_vocab_size}" --out "${expdir}/ctc_vocab"
 fi
 

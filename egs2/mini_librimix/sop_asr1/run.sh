@@ -4,7 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 exec ./sop.sh \
-    --llm pretrained/llm \
     --train_set train \
     --valid_set dev \
     --test_sets "test_1mix_clean test_2mix_clean test_3mix_clean test_1mix_noisy test_2mix_noisy test_3mix_noisy" \

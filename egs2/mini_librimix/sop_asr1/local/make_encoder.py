@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torchaudio
 from torch import nn
 from torch.nn import functional as F
 from transformers import WavLMConfig, WavLMModel
 
-from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.encoder.speech import HuggingFaceEncoder, normalize_waveform
 from espnet2_sop.mixture.iterator import length_batches
 from espnet2_sop.mixture.loader import MixtureTexts, MixtureWaveforms, open_store
 from espnet2_sop.text.serialized import split_talkers
@@ -68,7 +69,7 @@ class Batches(torch.utils.data.IterableDataset):
         rule = store.config
         for epoch in itertools.count(FIRST_EPOCH):
             single = epoch < FIRST_EPOCH + self.single_epochs
-            store.config = dataclasses.replace(rule, talkers={1: 1.0}) if single else rule
+            store.config = dataclasses.replace(rule, talkers={1: 1.0}, noise_prob=0.2) if single else rule
             store.set_epoch(epoch)
             rng = np.random.default_rng(epoch)
             batches = length_batches(store.lengths(), self.samples, 64, rng)
@@ -81,15 +82,38 @@ class Batches(torch.utils.data.IterableDataset):
                 yield nn.utils.rnn.pad_sequence(speech, batch_first=True), lengths, letters
 
 
+def learn_spectra(encoder: HuggingFaceEncoder, batches, steps: int) -> None:
+    """Warm start of the convolutions: a linear layer on their output shall give the log-mel spectrum of each frame.
+
+    Letters alone teach a stack of random convolutions very slowly.
+    """
+    mel = torchaudio.transforms.MelSpectrogram(16000, 512, win_length=400, hop_length=320, n_mels=64, center=False)
+    head = nn.Linear(CONFIG.conv_dim[-1], 64)
+    optimizer = torch.optim.AdamW([*encoder.ssl.feature_extractor.parameters(), *head.parameters()], 2e-3)
+    for step, (speech, lengths, _) in zip(range(1, steps + 1), batches):  # noqa: B905  batches are endless
+        speech = normalize_waveform(speech, lengths)
+        features = encoder.ssl.feature_extractor(speech).transpose(1, 2)
+        # windows of 512 with 400 samples of content in the middle: shift so that frames meet
+        target = (mel(F.pad(speech, (56, 56))).transpose(1, 2) + 1e-3).log()[:, : features.size(1)]
+        target = (target - target.mean()) / target.std()
+        loss = F.mse_loss(head(features[:, : target.size(1)]), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 25 == 0:
+            print(f"spectra step {step} loss {loss.item():.3f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulation", required=True, help="simulation.yaml of the training data directory")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2300, help="updates; the rate falls to zero by then")
+    parser.add_argument("--steps", type=int, default=2400, help="updates; the rate falls to zero by then")
+    parser.add_argument("--spectra_steps", type=int, default=200, help="updates of the convolutions before that")
     parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16, for CPUs that have it")
-    parser.add_argument("--batch_seconds", type=float, default=72)
+    parser.add_argument("--batch_seconds", type=float, default=48)
     parser.add_argument("--single_epochs", type=int, default=12, help="epochs of single talkers before mixtures")
-    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--lr", type=float, default=1.3e-3)
     parser.add_argument("--seed", type=int, default=2509)
     args = parser.parse_args()
 
@@ -105,8 +129,10 @@ def main():
         Batches(args.simulation, args.batch_seconds, args.single_epochs), batch_size=None, num_workers=1
     )
     encoder.train()
+    batches = iter(loader)
+    learn_spectra(encoder, batches, args.spectra_steps)
     start, shown = time.time(), []
-    for step, (speech, lengths, letters) in enumerate(loader, 1):
+    for step, (speech, lengths, letters) in enumerate(batches, 1):
         for group in optimizer.param_groups:
             group["lr"] = args.lr * min(1.0, step / 150, 1.6 * (1 - step / args.steps))
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):

@@ -47,9 +47,9 @@ def slip(words: list[str], rng: random.Random) -> list[str]:
 
 
 def document(rng: random.Random, paragraphs: list[str], forbidden: set[str]) -> str:
-    """One document, at most a few sentences."""
+    """One document: help text, commands, or lines that are said a second time, half of them without any grammar."""
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.1:
         words = rng.choice(paragraphs).split()
         start = rng.randrange(max(1, len(words) - 40))
         return " ".join(words[start : start + 40])
@@ -58,8 +58,8 @@ def document(rng: random.Random, paragraphs: list[str], forbidden: set[str]) -> 
         text = sentence(rng)
         while text in forbidden:
             text = sentence(rng)
-        said.append(rng.choices(WORDS, k=rng.randint(3, 8)) if kind < 0.3 else text.split())
-    if kind < 0.5:
+        said.append(rng.choices(WORDS, k=rng.randint(3, 8)) if kind > 0.6 else text.split())
+    if kind < 0.2:
         return "\n".join(" ".join(words) for words in said)
     return "\n".join([" ".join(slip(words, rng)) for words in said] + [" ".join(words) for words in said])
 
@@ -79,7 +79,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=2509)
