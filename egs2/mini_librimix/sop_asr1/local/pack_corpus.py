@@ -46,16 +46,16 @@ def write_opus(path: Path, samples: np.ndarray) -> None:
     os.replace(part, path)
 
 
-def read_sentences(path: Path) -> dict[tuple[str, str], list[tuple[str, str, str]]]:
-    """Reads the list: {(subset, speaker): [(utterance, voice, text), ...]}."""
+def read_sentences(path: Path) -> dict[tuple[str, str], list[tuple[str, str, float, str]]]:
+    """Reads the list: {(subset, speaker): [(utterance, voice, speed, text), ...]}."""
     speakers = defaultdict(list)
     with open_text(path) as f:
         for number, line in enumerate(f, 1):
             columns = line.rstrip("\n").split("\t")
             if len(columns) != 6:
                 raise UserError(f"{path}, line {number}: expected 6 columns separated by tabs, got {len(columns)}")
-            subset, speaker, utterance, voice, _, text = columns
-            speakers[subset, speaker].append((utterance, voice, text))
+            subset, speaker, utterance, voice, speed, text = columns
+            speakers[subset, speaker].append((utterance, voice, float(speed), text))
     return speakers
 
 
@@ -73,12 +73,12 @@ def pack(wavs: Path, speakers: dict, out: Path) -> float:
     reader, total, table = AudioReader(), 0.0, []
     for (subset, speaker), rows in speakers.items():
         folder, seconds = out / subset / speaker / "1", 0.0
-        for utterance, _, _ in rows:
+        for utterance, *_ in rows:
             samples = trim(reader.read(wavs / f"{utterance}.flac"))
             write_opus(folder / f"{utterance}.ogg", samples)
             seconds += len(samples) / SAMPLE_RATE
         with atomic_write(folder / f"{speaker}-1.trans.txt") as f:
-            f.writelines(f"{utterance} {text.upper()}\n" for utterance, _, text in sorted(rows))
+            f.writelines(f"{utterance} {text.upper()}\n" for utterance, _, _, text in sorted(rows))
         table.append(f"{speaker} | {sex(rows[0][1])} | {subset} | {seconds / 60:.2f} | {rows[0][1]}\n")
         total += seconds
     with atomic_write(out / "SPEAKERS.TXT") as f:

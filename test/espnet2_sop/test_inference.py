@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from espnet2_sop.inference import Decoder, decode_set, read_partial, sorted_batches
+
+
+@pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])
+def test_batched_equals_single(model, waves, mode):
+    """The result of a mixture must not depend on its neighbours in the batch."""
+    decoder = Decoder(model, mode)
+    together = decoder(waves)
+    assert together == [decoder([wave])[0] for wave in waves]
+    assert len({h.text for h in together}) > 1, "the outputs must differ for the comparison to mean anything"
+
+
+def test_onsets_are_seconds_of_the_first_tokens(model, waves):
+    """Frame k of the tapped block begins k x 80 ms after the start."""
+    import torch
+
+    (hyp,) = Decoder(model, "ctc")(waves[1:2])
+    speech, lengths = torch.from_numpy(waves[1])[None], torch.tensor([len(waves[1])])
+    slots = [s for s in model.talkers(model.encode(speech, lengths))[0] if s.tokens]
+    assert hyp.onsets == pytest.approx([s.frames[0] * 0.08 for s in slots], abs=0.08)
+
+
+def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
+    """Rows of the partial file are kept, one that was cut off is decoded again, nothing is lost."""
+    from espnet2_sop.bin import prepare
+
+    argv = ["librimix", "--speech_root", str(corpus.speech), "--csv", str(corpus.csv[2]), "--condition", "clean"]
+    prepare.main([*argv, "--out", str(tmp_path / "dev")])
+    decode_set(Decoder(model, "ctc"), tmp_path / "dev", tmp_path / "whole", 60, 2)
+    lines = (tmp_path / "whole/text").read_text().splitlines()
+    kept = {"id": lines[0].split()[0], "text": "kept", "prompt": "", "onsets": [], "seconds": 0.1, "audio": 1.0}
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/.partial.jsonl").write_text(json.dumps(kept) + "\n" + '{"id": "cut o')
+    calls = []
+    decoder = Decoder(model, "ctc")
+    decode_set(lambda waves: calls.append(len(waves)) or decoder(waves), tmp_path / "dev", tmp_path / "again", 60, 2)
+    again = (tmp_path / "again/text").read_text().splitlines()
+    assert again == [f"{kept['id']} kept", *lines[1:]]
+    assert sum(calls) == len(lines) - 1
+    assert not (tmp_path / "again/.partial.jsonl").exists()
+
+
+def test_partial_file_of_nothing(tmp_path):
+    assert list(read_partial(tmp_path / "none")) == []
+
+
+def test_batches_hold_their_limits():
+    lengths = {f"m{i}": n for i, n in enumerate([10, 20, 30, 40, 100, 500])}
+    batches = list(sorted_batches(lengths, samples=100, size=3))
+    assert [name for batch in batches for name in batch] == list(lengths)
+    assert batches == [["m0", "m1", "m2"], ["m3"], ["m4"], ["m5"]]
