@@ -29,10 +29,11 @@ class SOPTask(AbsTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        # no attention to plot, curves are in images/, and the mask embedding of the encoder is not used in every step
+        parser.set_defaults(num_att_plot=0, use_tensorboard=False, unused_parameters=True)
         group = parser.add_argument_group("Serialized Output Prompting")
         group.add_argument("--ctc_vocab", type=str_or_none, help="folder made by `espnet2-sop vocab`")
         group.add_argument("--num_talkers", type=int, default=3, help="talker slots of the model")
-        group.add_argument("--init", default=None, help="weights come from pretrained parts and --init_param")
         for name, text in {
             "downsampler": "ConvDownsampler",
             "llm": "the LLM: pretrained, revision, speaker_change, dtype, adapters",

@@ -19,7 +19,10 @@ def make_batch(model, waves, texts):
     from espnet2_sop.text.preprocessor import SerializedTextPreprocessor
 
     preprocess = SerializedTextPreprocessor(model.tokenizer, model.vocabulary, model.num_talkers)
-    rows = [(str(i), preprocess(str(i), {"speech": w, "text": t})) for i, (w, t) in enumerate(zip(waves, texts, strict=True))]
+    rows = [
+        (str(i), preprocess(str(i), {"speech": w, "text": t}))
+        for i, (w, t) in enumerate(zip(waves, texts, strict=True))
+    ]
     return CommonCollateFn(0.0, -1)(rows)[1]
 
 

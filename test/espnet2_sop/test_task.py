@@ -19,7 +19,14 @@ def data(corpus, tmp_path_factory):
         " level_db: [-30, -25], noise_prob: 0.5, noise_level_db: [-40, -35], speed: [0.9, 1.1], max_duration: 5}"
     )
     speech = ["--speech_root", str(corpus.speech)]
-    rule = ["--subset", "train-mini", "--noise_root", str(corpus.noise / "tr"), "--config", str(root / "simulation.yaml")]
+    rule = [
+        "--subset",
+        "train-mini",
+        "--noise_root",
+        str(corpus.noise / "tr"),
+        "--config",
+        str(root / "simulation.yaml"),
+    ]
     prepare.main(["simulation", *speech, *rule, "--out", str(root / "data/train")])
     fixed = ["--noise_root", str(corpus.noise), "--csv", *(str(p) for p in corpus.csv.values()), "--condition", "both"]
     prepare.main(["librimix", *speech, *fixed, "--out", str(root / "data/dev")])
@@ -44,7 +51,6 @@ ctc_vocab: {llm_vocab}
 batch_type: numel
 batch_bins: 60000
 num_workers: 0
-num_att_plot: 0
 use_matplotlib: false
 optim: adamw
 optim_conf: {{lr: 0.01}}
@@ -117,7 +123,9 @@ def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_
         assert ids == [line.split()[0] for line in open(data / "dev/text")]
         assert {s["session_id"] for s in json.load(open(out / "dev/hyp.seglst.json"))} <= set(ids)
     with pytest.raises(UserError, match="trained for ctc"):
-        decode.main(["--run", str(stage2), "--checkpoint", average, "--mode", "sop", "--out", str(tmp_path), str(data / "dev")])
+        decode.main(
+            ["--run", str(stage2), "--checkpoint", average, "--mode", "sop", "--out", str(tmp_path), str(data / "dev")]
+        )
 
 
 def test_packed_model_gives_the_same_output(stage1, data, tmp_path):

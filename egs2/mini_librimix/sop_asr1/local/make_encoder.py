@@ -69,7 +69,10 @@ class Teacher:
 
     @torch.no_grad()
     def __init__(self, name: str, paths: list[str]):
-        extract, model = WhisperFeatureExtractor.from_pretrained(name), WhisperModel.from_pretrained(name).encoder.eval()
+        extract, model = (
+            WhisperFeatureExtractor.from_pretrained(name),
+            WhisperModel.from_pretrained(name).encoder.eval(),
+        )
         positions = model.embed_positions.weight.data
         frames = {}
         for path in tqdm(paths, desc="teacher", mininterval=5):

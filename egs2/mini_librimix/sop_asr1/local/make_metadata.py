@@ -19,7 +19,7 @@ from espnet2_sop.mixture.pool import build_noise_pool, build_pool
 from espnet2_sop.mixture.simulate import SimulationConfig, draw
 
 SETS = {  # name: (subset of speech, subset of noise, mixtures for each number of talkers)
-    "dev": ("dev-mini", "cv", 50),
+    "dev": ("dev-mini", "cv", 24),
     "test": ("test-mini", "tt", 150),
 }
 ONSETS = ((0.75, 1.25), (1.6, 2.1))
