@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-WORDS = tuple("red blue green white one two three four cup box key ball put take the near go to now please".split(" "))
+WORDS = "red blue green white one two three four cup box key ball put take the near go to now please"
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>"]
 CHAT = (
     "{% for m in messages %}<|begin_of_text|>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -24,7 +24,7 @@ def save_llm(folder, tied: bool = True):
     trainer = trainers.BpeTrainer(
         vocab_size=320, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    tokenizer.train_from_iterator([" " + " ".join(WORDS)] * 50, trainer)
+    tokenizer.train_from_iterator([f" {WORDS}"] * 50, trainer)
     hf = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=SPECIAL[0], eos_token=SPECIAL[1])
     hf.chat_template = CHAT
     hf.save_pretrained(folder)

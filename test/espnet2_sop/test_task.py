@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_kaldi
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +120,12 @@ def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_
         out = tmp_path / "decode" / system
         argv = ["--run", str(run), "--checkpoint", average, "--mode", system, "--out", str(out), str(data / "dev")]
         decode.main(argv)
-        ids = [line.split()[0] for line in open(out / "dev/text")]
-        assert ids == [line.split()[0] for line in open(data / "dev/text")]
-        assert {s["session_id"] for s in json.load(open(out / "dev/hyp.seglst.json"))} <= set(ids)
+        ids = list(read_kaldi(out / "dev/text"))
+        assert ids == list(read_kaldi(data / "dev/text"))
+        assert {s["session_id"] for s in json.loads((out / "dev/hyp.seglst.json").read_text())} <= set(ids)
+    argv = ["--run", str(stage2), "--checkpoint", average, "--mode", "sop", "--out", str(tmp_path / "wrong")]
     with pytest.raises(UserError, match="trained for ctc"):
-        decode.main(
-            ["--run", str(stage2), "--checkpoint", average, "--mode", "sop", "--out", str(tmp_path), str(data / "dev")]
-        )
+        decode.main([*argv, str(data / "dev")])
 
 
 def test_packed_model_gives_the_same_output(stage1, data, tmp_path):
