@@ -36,8 +36,8 @@ class LLMTokenizer:
         return self.hf.encode(f" {words.strip()}", add_special_tokens=False) if words.strip() else []
 
     def decode(self, ids: list[int]) -> str:
-        """Ids of one talker -> words; special tokens are dropped."""
-        return self.hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+        """Ids of one talker -> words on one line, one space between them; special tokens are dropped."""
+        return " ".join(self.hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).split())
 
     def encode_serialized(self, text: str) -> list[int]:
         """`a b <sc> c` -> ids of a b, sc, ids of c, end of sequence."""

@@ -60,6 +60,12 @@ def test_decoding_ends_at_the_first_end_of_sequence_and_drops_empty_talkers(toke
     assert tokenizer.decode_serialized([]) == ""
 
 
+def test_output_cannot_leave_its_line(tokenizer):
+    """An LLM may write a line break or a tab; a Kaldi text file must stay one line per mixture."""
+    ids = tokenizer.hf.encode(" red\n\tbox\u2028 go", add_special_tokens=False)
+    assert tokenizer.decode_serialized(ids) == "red box go"
+
+
 def test_join_leaves_no_trace_of_empty_slots():
     assert join([[1], [], [2, 3]], 9) == [1, 9, 2, 3]
     assert join([[], [2]], 9) == [2]

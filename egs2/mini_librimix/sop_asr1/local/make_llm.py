@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Trains the small stand-in for LLaMA: a byte-level BPE tokenizer and a LlamaForCausalLM.
 
-It reads commands of the grammar, word lists, Python's own help texts, and documents that repeat what they said
-(with slips), as all web text does: from these a language model learns to copy from its context, which the
-prompting of stage 3 relies on. No sentence of the embedded test or dev set is in its text.
+It reads commands of the grammar, word lists, Python's own help texts, and documents that say again what was
+said with slips or stutters: from these, as from the repetitions in web text, a language model learns to copy from its
+context, which both speech frames and prompts rely on. No sentence of the embedded test or dev set is in its text.
 
     python local/make_llm.py --corpus corpus/LibriSpeech --out pretrained/llm
 """
@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>"] + [f"<|reserved_special_token_{i}|>" for i in range(4)]
 WORDS = [word for words in SLOTS.values() for word in words]
-LENGTH = 96  # tokens of a training row
+LENGTH = 128  # tokens of a training row
 
 
 def held_out(corpus: Path) -> set[str]:
@@ -38,30 +38,37 @@ def help_texts() -> list[str]:
 
 
 def slip(words: list[str], rng: random.Random) -> list[str]:
-    """A copy with some words changed, lost or doubled."""
-    copy = []
-    for word in words:
-        draw = rng.random()
-        copy += [] if draw < 0.05 else [rng.choice(WORDS)] if draw < 0.12 else [word]
-    return copy
+    """A copy with some words changed or lost."""
+    draws = [rng.random() for _ in words]
+    return [rng.choice(WORDS) if d < 0.1 else w for w, d in zip(words, draws, strict=True) if d > 0.05]
+
+
+def stutter(words: list[str], rng: random.Random) -> list[str]:
+    """A copy in which each word comes one to three times."""
+    return [word for word in words for _ in range(rng.randint(1, 3))]
 
 
 def document(rng: random.Random, paragraphs: list[str], forbidden: set[str]) -> str:
-    """One document: help text, commands, or lines that are said a second time, half of them without any grammar."""
+    """One document: help text, commands, or lines that are said again without their slips or stutters.
+
+    Half of the repeated lines have no grammar, so that only copying can tell how they go on.
+    """
     kind = rng.random()
-    if kind < 0.1:
+    if kind < 0.05:
         words = rng.choice(paragraphs).split()
         start = rng.randrange(max(1, len(words) - 40))
         return " ".join(words[start : start + 40])
     said = []
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(1, 2)):
         text = sentence(rng)
         while text in forbidden:
             text = sentence(rng)
-        said.append(rng.choices(WORDS, k=rng.randint(3, 8)) if kind > 0.6 else text.split())
-    if kind < 0.2:
-        return "\n".join(" ".join(words) for words in said)
-    return "\n".join([" ".join(slip(words, rng)) for words in said] + [" ".join(words) for words in said])
+        said.append(rng.choices(WORDS, k=rng.randint(3, 10)) if kind > 0.5 else text.split())
+    clean = "\n".join(" ".join(words) for words in said)
+    if kind < 0.12:
+        return clean
+    spoil = rng.choice([slip, stutter, stutter, lambda words, _: words])
+    return "\n".join([" ".join(spoil(words, rng)) for words in said] + [clean])
 
 
 def make_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
@@ -79,9 +86,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=2509)
     args = parser.parse_args()
 
