@@ -90,7 +90,8 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path) if Path(path).suffix == ".safetensors" else safe_torch_load(path, map_location="cpu")
     except Exception as error:
-        raise UserError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+        reason = type(error).__name__
+        raise UserError(f"{path}: not a readable checkpoint ({reason}); train its stage again") from None
 
 
 def check_checkpoint(path: str, model: SOPModel) -> None:
