@@ -157,6 +157,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulation", required=True, help="simulation.yaml of the training data directory")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start_from", type=Path, help="folder of an earlier encoder to train on")
     parser.add_argument("--steps", type=int, default=2200, help="updates; the rate falls to zero by then")
     parser.add_argument("--spectra_steps", type=int, default=75, help="updates of the convolutions before that")
     parser.add_argument("--listen_steps", type=int, default=300, help="updates until CTC has its full weight")
@@ -168,8 +169,10 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
-    WavLMModel(CONFIG).save_pretrained(args.out)
-    encoder = HuggingFaceEncoder(str(args.out))
+    start_from = args.start_from or args.out
+    if not args.start_from:
+        WavLMModel(CONFIG).save_pretrained(args.out)
+    encoder = HuggingFaceEncoder(str(start_from))
     encoder.requires_grad_(True)
     encoder._extract = type(encoder)._extract.__wrapped__.__get__(encoder)  # here the convolutions learn, too
     teacher = Teacher(args.teacher, sorted({u.path for u in open_store(args.simulation).pool}))
@@ -181,7 +184,8 @@ def main():
         Batches(args.simulation, args.batch_seconds, args.single_epochs), batch_size=None, num_workers=1
     )
     batches = iter(loader)
-    learn_spectra(encoder, batches, args.spectra_steps)
+    if not args.start_from:
+        learn_spectra(encoder, batches, args.spectra_steps)
     start, shown = time.time(), []
     for step, (speech, lengths, letters, sources) in enumerate(batches, 1):
         for group in optimizer.param_groups:
