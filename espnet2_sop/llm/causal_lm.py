@@ -133,11 +133,6 @@ class AdaptedCausalLM(nn.Module):
         kept = [k for k in incompatible.missing_keys if ".peft." not in f".{k}" or module._trained(k)]
         incompatible.missing_keys[:] = kept
 
-    def train(self, mode: bool = True):
-        """The base has dropout only inside the adapters' LoRA; the rest is deterministic in both modes."""
-        super().train(mode)
-        return self
-
     def _apply(self, fn, recurse=True):
         """Keeps the frozen weights in their own dtype when a trainer casts the whole model."""
         super()._apply(fn, recurse)

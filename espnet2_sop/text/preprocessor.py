@@ -9,28 +9,24 @@ from espnet2_sop.text.vocabulary import TalkerVocabulary
 
 
 class SerializedTextPreprocessor:
-    """Called by ESPnet's dataset for each mixture.
+    """Called by ESPnet's dataset for each mixture. Texts become lower case: LibriSpeech has capitals, LLMs do not.
 
     Args:
         tokenizer: The LLM's, for the serialized target.
         vocabulary: Of the CTC heads, for the target of each talker slot.
         num_talkers: Talker slots S; slots without a talker get an empty target.
-        lower_case: LibriSpeech writes capitals, LLMs know lower case.
     """
 
-    def __init__(
-        self, tokenizer: LLMTokenizer, vocabulary: TalkerVocabulary, num_talkers: int, lower_case: bool = True
-    ):
+    def __init__(self, tokenizer: LLMTokenizer, vocabulary: TalkerVocabulary, num_talkers: int):
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.num_talkers = num_talkers
-        self.lower_case = lower_case
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
         """Replaces the string `text` by ids (U,) and adds `text_spk1` .. `text_spkS` (U_i,)."""
         if "text" not in data:
             return data
-        text = data["text"].lower() if self.lower_case else data["text"]
+        text = data["text"].lower()
         talkers = split_talkers(text)
         if len(talkers) > self.num_talkers:
             raise UserError(f"{uid}: {len(talkers)} talkers, the model has {self.num_talkers} slots (--num_talkers)")

@@ -67,7 +67,7 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
         torch.testing.assert_close(stats["loss"], sums.sum() / total, rtol=1e-4, atol=1e-4)
 
 
-def test_talker_count_is_read_off_the_output(model, waves, monkeypatch):
+def test_talker_count_is_read_off_the_output(model):
     """An empty slot leaves no separator in the prompt."""
     from espnet2_sop.ctc.serialized import TalkerTokens
 
