@@ -10,6 +10,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, separator_choices
+from espnet2_sop.errors import UserError
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture import loader
 from espnet2_sop.mixture.iterator import SimulationIterFactory
@@ -34,6 +35,12 @@ class SOPTask(AbsTask):
         group = parser.add_argument_group("Serialized Output Prompting")
         group.add_argument("--ctc_vocab", type=str_or_none, help="folder made by `espnet2-sop vocab`")
         group.add_argument("--num_talkers", type=int, default=3, help="talker slots of the model")
+        group.add_argument(
+            "--single_talker_epochs",
+            type=int,
+            default=0,
+            help="so many epochs at the start draw single talkers only, so that the projector aligns (simulations only)",
+        )
         for name, text in {
             "downsampler": "ConvDownsampler",
             "llm": "the LLM: pretrained, revision, speaker_change, dtype, adapters",
@@ -67,6 +74,8 @@ class SOPTask(AbsTask):
         """Static sets go through ESPnet's samplers; a simulation draws its mixtures anew in every epoch."""
         paths = iter_options.data_path_and_name_and_type
         if not any(path.endswith(".yaml") for path, _, kind in paths if kind == "mixture"):
+            if mode == "train" and args.single_talker_epochs:
+                raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
             return super().build_sequence_iter_factory(args, iter_options, mode)
         (path,) = {path for path, _, kind in paths if kind == "mixture"}
         return SimulationIterFactory(
@@ -76,6 +85,7 @@ class SOPTask(AbsTask):
             max_batch_size=args.max_batch_size,
             seed=args.seed,
             num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            single_talker_epochs=args.single_talker_epochs if mode == "train" else 0,
             num_workers=args.num_workers,
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,

@@ -63,6 +63,7 @@ class SimulationIterFactory(AbsIterFactory):
         seed: Seed of jitter, order of batches and workers.
         collate_fn: Makes a batch of data.
         num_iters_per_epoch: Use only so many batches of each epoch.
+        single_talker_epochs: So many epochs at the start have single talkers only.
         num_workers: Processes that read data; 0 reads in the trainer, where decoded audio is remembered.
         pin_memory: As in torch's DataLoader.
         rank: Number of this process in distributed training.
@@ -78,6 +79,7 @@ class SimulationIterFactory(AbsIterFactory):
         seed: int = 0,
         collate_fn: Callable | None = None,
         num_iters_per_epoch: int | None = None,
+        single_talker_epochs: int = 0,
         num_workers: int = 0,
         pin_memory: bool = False,
         rank: int = 0,
@@ -90,6 +92,7 @@ class SimulationIterFactory(AbsIterFactory):
         self.seed = seed
         self.collate_fn = collate_fn
         self.num_iters_per_epoch = num_iters_per_epoch
+        self.single_talker_epochs = single_talker_epochs
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self.rank = rank
@@ -97,7 +100,7 @@ class SimulationIterFactory(AbsIterFactory):
 
     def batches(self, epoch: int, shuffle: bool = True) -> list[list[str]]:
         """Draws the mixtures of an epoch and returns this process's batches of their ids."""
-        self.store.set_epoch(epoch)
+        self.store.set_epoch(epoch, single_talkers=epoch <= self.single_talker_epochs)
         rng = np.random.default_rng([self.seed, epoch])
         batches = length_batches(self.store.lengths(), self.batch_bins, self.max_batch_size, rng)
         if shuffle:

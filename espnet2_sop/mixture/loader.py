@@ -1,5 +1,6 @@
 """What ESPnet's dataset reads: waveforms and texts of mixtures, rendered while reading."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ class MixtureStore:
 
     def __init__(self, path: str | Path):
         path = Path(path)
-        self.epoch = 1
+        self.drawn = (1, False)  # epoch, single talkers only
         self.config = None
         if path.suffix == ".jsonl":
             self._take(read_manifest(path))
@@ -42,7 +43,7 @@ class MixtureStore:
             self.config = read_config(path)
             self.pool = read_pool(path.parent / self.config.pool)
             self.noises = read_noise_pool(path.parent / self.config.noises) if self.config.noise_prob > 0 else []
-            self._take(draw(self.config, self.pool, self.noises, self.epoch))
+            self._take(draw(self.config, self.pool, self.noises, epoch=1))
         else:
             raise UserError(f"{path}: expected a mixture manifest (.jsonl) or a simulation (.yaml)")
         if not self.mixtures:
@@ -51,11 +52,17 @@ class MixtureStore:
     def _take(self, mixtures: list[Mixture]) -> None:
         self.mixtures = {mixture.id: mixture for mixture in mixtures}
 
-    def set_epoch(self, epoch: int) -> None:
-        """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are."""
-        if self.config is not None and epoch != self.epoch:
-            self._take(draw(self.config, self.pool, self.noises, epoch))
-            self.epoch = epoch
+    def set_epoch(self, epoch: int, single_talkers: bool = False) -> None:
+        """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are.
+
+        Args:
+            epoch: With the seed of the rule it decides everything.
+            single_talkers: Draw one talker each, whatever the rule says of their number.
+        """
+        if self.config is not None and (epoch, single_talkers) != self.drawn:
+            rule = dataclasses.replace(self.config, talkers={1: 1.0}) if single_talkers else self.config
+            self._take(draw(rule, self.pool, self.noises, epoch))
+            self.drawn = (epoch, single_talkers)
 
     def lengths(self) -> dict[str, int]:
         """{id: samples} of the rendered mixtures."""

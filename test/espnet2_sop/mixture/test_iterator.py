@@ -14,7 +14,7 @@ ids = st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.integers(1, 
 class Store:
     """Lengths that depend on the epoch, as those of a simulation."""
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch, single_talkers=False):
         rng = np.random.default_rng(epoch)
         self.table = {f"m{i}": int(length) for i, length in enumerate(rng.integers(1000, 8000, 50))}
 

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Trains the small stand-in for WavLM on single and mixed speech of the training voices.
 
-WavLM learned from 94k hours, overlapped speech among them, what speech is made of; this encoder has three quarters of
-an hour, so it learns from a teacher and from transcripts. For each of three slots, one per talker in order of start, a
-linear layer on its last layer shall give what Whisper's encoder says of that talker's clean utterance, and another one
-shall spell the words by CTC. Both are thrown away. No dev or test voice is heard.
+WavLM learned from 94k hours, overlapped speech among them, to tell what a masked or mixed frame belongs to; this
+encoder has three quarters of an hour, so its frame labels come from transcripts. Letters are aligned with each single
+utterance by CTC over what Whisper's encoder says of it. Then, for each of three slots, one per talker in order of
+start, a linear layer tells which half of which word the talker is saying in each 20 ms frame of a mixture, or that
+the talker is silent. The linear layers are thrown away. No dev or test voice is heard.
 
-    python local/make_encoder.py --simulation data/train/simulation.yaml --out pretrained/encoder
+    torchrun --nproc_per_node 2 local/make_encoder.py --simulation data/train/simulation.yaml --out pretrained/encoder
 """
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import time
 from pathlib import Path
@@ -18,26 +20,30 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchaudio
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import WavLMConfig, WavLMModel, WhisperFeatureExtractor, WhisperModel
 
 from espnet2_sop.encoder.speech import HuggingFaceEncoder, normalize_waveform
 from espnet2_sop.mixture.iterator import length_batches
-from espnet2_sop.mixture.loader import MixtureTexts, MixtureWaveforms, open_store, shared_reader
-from espnet2_sop.text.serialized import split_talkers
+from espnet2_sop.mixture.loader import MixtureWaveforms, open_store, shared_reader
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 BLANK = len(LETTERS)
 SLOTS = 3
+FRAME = 320  # samples
 FIRST_EPOCH = 1000  # draws that the stages of the recipe do not see
 CONFIG = WavLMConfig(
     hidden_size=192,
     num_hidden_layers=6,
     num_attention_heads=4,
     intermediate_size=768,
-    conv_dim=(32, 64, 64, 96, 128, 192, 192),
+    # one filter bank of 25 ms windows every 10 ms, where WavLM has five small convolutions: learns from little data
+    conv_dim=(256, 192, 192),
+    conv_kernel=(400, 3, 3),
+    conv_stride=(160, 1, 2),
+    num_feat_extract_layers=3,
     conv_bias=True,
     feat_extract_norm="layer",
     do_stable_layer_norm=True,
@@ -55,167 +61,226 @@ CONFIG = WavLMConfig(
 )
 
 
-def spell(text: str) -> list[int]:
-    return [LETTERS.index(c) for c in text.lower()]
+@functools.cache
+def whisper(name: str):
+    return WhisperFeatureExtractor.from_pretrained(name), WhisperModel.from_pretrained(name).encoder.eval()
 
 
-class Teacher:
-    """What a Whisper encoder says of single utterances: 50 frames a second, every dimension with mean 0 and variance 1.
+@torch.no_grad()
+def whisper_frames(name: str, path: str) -> torch.Tensor:
+    """(frames, D), 50 frames a second, of the last encoder layer; positions are cut to the length of the audio."""
+    extract, model = whisper(name)
+    wave = shared_reader().read(path)
+    count = len(wave) // FRAME
+    mel = extract(wave, sampling_rate=16000, return_tensors="pt").input_features[..., : 2 * count]
+    hidden = F.gelu(model.conv2(F.gelu(model.conv1(mel)))).transpose(1, 2) + model.embed_positions.weight[:count]
+    for layer in model.layers:
+        hidden = layer(hidden, None)
+        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+    return model.layer_norm(hidden)[0]
+
+
+def speech_span(path: str) -> tuple[int, int]:
+    """First frame and the frame behind the last one that is at most 35 dB below the loudest."""
+    wave = shared_reader().read(path)
+    power = np.square(wave[: len(wave) // FRAME * FRAME]).reshape(-1, FRAME).mean(1)
+    loud = np.flatnonzero(power > power.max() * 10**-3.5)
+    return int(loud[0]), int(loud[-1]) + 1
+
+
+def align(teacher: str, pool, epochs: int = 8) -> dict[str, list[int]]:
+    """Frame where each word of each utterance begins, and where the last one ends.
+
+    Returns:
+        {path: borders}, one more than the utterance has words.
+    """
+    frames = {u.path: whisper_frames(teacher, u.path) for u in tqdm(pool, desc="teacher", mininterval=5)}
+    everything = torch.cat(list(frames.values()))
+    mean, std = everything.mean(0), everything.std(0)
+    frames = {path: (f - mean) / std for path, f in frames.items()}
+    spelled = {u.path: torch.tensor([LETTERS.index(c) for c in u.text.lower()]) for u in pool}
+    size = everything.size(1)
+    model = nn.Sequential(nn.Linear(size, 384), nn.GELU(), nn.Linear(384, BLANK + 1))
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    for epoch in range(epochs):
+        losses = []
+        order = np.random.default_rng(epoch).permutation(sorted(frames))
+        for paths in np.array_split(order, max(1, len(order) // 16)):
+            batch = nn.utils.rnn.pad_sequence([frames[p] for p in paths], batch_first=True)
+            log_probs = model(batch).transpose(0, 1).log_softmax(-1)
+            sizes = [torch.tensor([len(of[p]) for p in paths]) for of in (frames, spelled)]
+            loss = F.ctc_loss(log_probs, torch.cat([spelled[p] for p in paths]), *sizes, BLANK, "sum") / len(paths)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        print(f"aligner epoch {epoch + 1} loss {np.mean(losses):.2f}", flush=True)
+    borders = {}
+    for path, target in spelled.items():
+        with torch.no_grad():
+            log_probs = model(frames[path][None]).log_softmax(-1)
+        labels = torchaudio.functional.forced_align(log_probs, target[None].int(), blank=BLANK)[0][0]
+        spikes = torch.unique_consecutive(labels, return_inverse=True)[1]
+        start, end = speech_span(path)
+        gaps = [int((spikes == s).nonzero().float().mean()) for s in spikes[labels == LETTERS.index(" ")].unique()]
+        borders[path] = [min(start, *gaps), *gaps, max(end, *gaps)]
+    return borders
+
+
+class Labels:
+    """Which half of which word each talker says in each frame of a mixture; class 0: silent.
 
     Args:
-        name: Hugging Face id or folder.
-        paths: Audio of all single utterances.
+        pool: Single utterances.
+        borders: See `align`.
     """
 
-    @torch.no_grad()
-    def __init__(self, name: str, paths: list[str]):
-        extract, model = (
-            WhisperFeatureExtractor.from_pretrained(name),
-            WhisperModel.from_pretrained(name).encoder.eval(),
-        )
-        positions = model.embed_positions.weight.data
-        frames = {}
-        for path in tqdm(paths, desc="teacher", mininterval=5):
-            wave = shared_reader().read(path)
-            count = len(wave) // 320
-            mel = extract(wave, sampling_rate=16000, return_tensors="pt").input_features[..., : 2 * count]
-            hidden = F.gelu(model.conv2(F.gelu(model.conv1(mel)))).transpose(1, 2) + positions[:count]  # not 30 s
-            for layer in model.layers:
-                hidden = layer(hidden, None)
-                hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-            frames[path] = model.layer_norm(hidden)[0]
-        everything = torch.cat(list(frames.values()))
-        mean, std = everything.mean(0), everything.std(0)
-        self.size = everything.size(1)
-        self.frames = {path: ((f - mean) / std).half() for path, f in frames.items()}
+    def __init__(self, pool, borders: dict[str, list[int]]):
+        words = sorted({w for u in pool for w in u.text.lower().split()})
+        self.classes = 2 * len(words) + 1
+        self.frames = {}
+        for u in pool:
+            labels = np.zeros(borders[u.path][-1] + 1, int)
+            for word, start, end in zip(u.text.lower().split(), borders[u.path], borders[u.path][1:], strict=False):
+                labels[start:end] = 2 * words.index(word) + 1
+                labels[(start + end) // 2 : end] += 1
+            self.frames[u.path] = labels  # the last one is silent
 
-    def of(self, source, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What it says of one source on the frames of a mixture.
-
-        Returns:
-            (count, D) and (count,) bool, True while the talker speaks.
-        """
-        frames = self.frames[source.path]
-        time = torch.arange(count) * 320 + 200 - source.start  # middle of each frame
-        index = (time * source.speed / 320).floor().long()
-        inside = (index >= 0) & (index < len(frames))
-        return frames[index.clamp(0, len(frames) - 1)].float() * inside[:, None], inside
+    def of(self, source, count: int) -> np.ndarray:
+        """(count,) classes of one source of a mixture."""
+        labels = self.frames[source.path]
+        time = np.arange(count) * FRAME + FRAME // 2 - source.start
+        index = np.floor(time * source.speed / FRAME).astype(int)
+        return np.where(index < 0, 0, labels[index.clip(0, len(labels) - 1)])
 
 
-class Batches(torch.utils.data.IterableDataset):
-    """Endless batches of a simulation: waveforms, lengths, letters, and the sources of each mixture.
+def batches(simulation: str, seconds: float, single_epochs: int, labels: Labels, rank: int):
+    """Endless batches of a simulation, single talkers first.
 
-    Single talkers come first, in batches of half the size: many small steps are what the start needs.
+    Yields:
+        speech (B, T), lengths (B,), classes (B, F, SLOTS), -1 behind the end.
     """
+    store = open_store(simulation)
+    waves = MixtureWaveforms(simulation)
+    rule = store.config
+    for number in itertools.count():
+        single = number < single_epochs
+        store.config = dataclasses.replace(rule, talkers={1: 1.0}, noise_prob=0.2) if single else rule
+        epoch = FIRST_EPOCH + 100 * number + rank
+        store.set_epoch(epoch)
+        rng = np.random.default_rng(epoch)
+        cut = length_batches(store.lengths(), int(16000 * seconds), 64, rng)
+        rng.shuffle(cut)
+        for ids in cut:
+            speech = [torch.from_numpy(waves[i]) for i in ids]
+            lengths = torch.tensor([len(w) for w in speech])
+            frames = (lengths - 80) // FRAME  # as many as the convolutions leave, or a few more
+            classes = torch.full((len(ids), int(frames.max()), SLOTS), -1)
+            for row, i in enumerate(ids):
+                classes[row, : frames[row]] = 0
+                for slot, source in enumerate(store.mixtures[i].sources):
+                    classes[row, : frames[row], slot] = torch.from_numpy(labels.of(source, int(frames[row])))
+            yield nn.utils.rnn.pad_sequence(speech, batch_first=True), lengths, classes
 
-    def __init__(self, simulation: str, seconds: float, single_epochs: int):
-        self.simulation, self.samples, self.single_epochs = simulation, int(16000 * seconds), single_epochs
 
-    def __iter__(self):
-        store = open_store(self.simulation)
-        waves, texts = MixtureWaveforms(self.simulation), MixtureTexts(self.simulation)
-        rule = store.config
-        for epoch in itertools.count(FIRST_EPOCH):
-            single = epoch < FIRST_EPOCH + self.single_epochs
-            store.config = dataclasses.replace(rule, talkers={1: 1.0}, noise_prob=0.2) if single else rule
-            store.set_epoch(epoch)
-            rng = np.random.default_rng(epoch)
-            batches = length_batches(store.lengths(), self.samples // (2 if single else 1), 64, rng)
-            rng.shuffle(batches)
-            for ids in batches:
-                speech = [torch.from_numpy(waves[i]) for i in ids]
-                talkers = [split_talkers(texts[i]) for i in ids]
-                letters = [[spell(t[s]) if s < len(t) else [] for t in talkers] for s in range(SLOTS)]
-                lengths = torch.tensor([len(w) for w in speech])
-                sources = [store.mixtures[i].sources for i in ids]
-                yield nn.utils.rnn.pad_sequence(speech, batch_first=True), lengths, letters, sources
+def start_filters(encoder: HuggingFaceEncoder) -> None:
+    """Windowed cosines and sines of both signs on a mel scale as first filters."""
+    conv = encoder.ssl.feature_extractor.conv_layers[0].conv
+    bands = conv.out_channels // 4
+    mel = np.linspace(2595 * np.log10(1 + 60 / 700), 2595 * np.log10(1 + 7800 / 700), bands)
+    angle = 2 * np.pi / 16000 * np.outer(700 * (10 ** (mel / 2595) - 1), np.arange(400) - 199.5)
+    waves = np.concatenate([np.cos(angle), -np.cos(angle), np.sin(angle), -np.sin(angle)]) * np.hanning(400) / 10
+    conv.weight.data = torch.from_numpy(waves[:, None]).float()
 
 
 def learn_spectra(encoder: HuggingFaceEncoder, batches, steps: int) -> None:
-    """Warm start of the convolutions: a linear layer on their output shall give the log-mel spectrum of each frame.
-
-    Letters alone teach a stack of random convolutions very slowly.
-    """
-    mel = torchaudio.transforms.MelSpectrogram(16000, 512, win_length=400, hop_length=320, n_mels=64, center=False)
+    """Warm start of the convolutions: a linear layer on their output shall give the log-mel spectrum of each frame."""
+    mel = torchaudio.transforms.MelSpectrogram(16000, 512, win_length=400, hop_length=FRAME, n_mels=64, center=False)
     head = nn.Linear(CONFIG.conv_dim[-1], 64)
-    optimizer = torch.optim.AdamW([*encoder.ssl.feature_extractor.parameters(), *head.parameters()], 2e-3)
-    for step, (speech, lengths, *_) in zip(range(1, steps + 1), batches):  # noqa: B905  batches are endless
+    optimizer = torch.optim.AdamW([*encoder.ssl.feature_extractor.parameters(), *head.parameters()], 1e-3)
+    for step, (speech, lengths, _) in zip(range(1, steps + 1), batches):  # noqa: B905  batches are endless
         speech = normalize_waveform(speech, lengths)
         features = encoder.ssl.feature_extractor(speech).transpose(1, 2)
-        # windows of 512 with 400 samples of content in the middle: shift so that frames meet
-        target = (mel(F.pad(speech, (56, 56))).transpose(1, 2) + 1e-3).log()[:, : features.size(1)]
+        # middle of a frame: 200 + 160 samples after its start by the two convolutions of width 3
+        target = (mel(F.pad(speech[:, 360 - 256 :], (0, 512))).transpose(1, 2) + 1e-3).log()[:, : features.size(1)]
         target = (target - target.mean()) / target.std()
         loss = F.mse_loss(head(features[:, : target.size(1)]), target)
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(encoder.ssl.feature_extractor.parameters(), 1.0)
         optimizer.step()
-        if step % 25 == 0:
+        if step % 50 == 0:
             print(f"spectra step {step} loss {loss.item():.3f}", flush=True)
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Makes the gradients of all processes their mean."""
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]  # nothing may have been masked
+    flat = torch.cat([grad.flatten() for grad in grads])
+    distributed.all_reduce(flat)
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad = part.view_as(p) / distributed.get_world_size()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulation", required=True, help="simulation.yaml of the training data directory")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start_from", type=Path, help="folder of an earlier encoder to train on")
-    parser.add_argument("--steps", type=int, default=2200, help="updates; the rate falls to zero by then")
-    parser.add_argument("--spectra_steps", type=int, default=75, help="updates of the convolutions before that")
-    parser.add_argument("--listen_steps", type=int, default=300, help="updates until CTC has its full weight")
+    parser.add_argument("--steps", type=int, default=4000, help="updates; the rate falls to zero by then")
+    parser.add_argument("--spectra_steps", type=int, default=300, help="updates of the convolutions before that")
     parser.add_argument("--teacher", default="openai/whisper-tiny.en", help="Hugging Face id or folder of a Whisper")
-    parser.add_argument("--batch_seconds", type=float, default=40)
+    parser.add_argument("--batch_seconds", type=float, default=20, help="of each process")
     parser.add_argument("--single_epochs", type=int, default=10, help="epochs of single talkers before mixtures")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=2509)
     args = parser.parse_args()
 
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
     torch.manual_seed(args.seed)
-    start_from = args.start_from or args.out
-    if not args.start_from:
+    pool = open_store(args.simulation).pool
+    borders = [align(args.teacher, pool) if rank == 0 else None]
+    distributed.broadcast_object_list(borders)
+    labels = Labels(pool, borders[0])
+    torch.manual_seed(args.seed)
+    if rank == 0:
         WavLMModel(CONFIG).save_pretrained(args.out)
-    encoder = HuggingFaceEncoder(str(start_from))
+    distributed.barrier()
+    encoder = HuggingFaceEncoder(str(args.out))
+    start_filters(encoder)
     encoder.requires_grad_(True)
     encoder._extract = type(encoder)._extract.__wrapped__.__get__(encoder)  # here the convolutions learn, too
-    teacher = Teacher(args.teacher, sorted({u.path for u in open_store(args.simulation).pool}))
-    spell_heads = nn.ModuleList(nn.Linear(CONFIG.hidden_size, BLANK + 1) for _ in range(SLOTS))
-    listen_heads = nn.ModuleList(nn.Linear(CONFIG.hidden_size, teacher.size) for _ in range(SLOTS))
-    parameters = [*encoder.parameters(), *spell_heads.parameters(), *listen_heads.parameters()]
+    head = nn.Linear(CONFIG.hidden_size, SLOTS * labels.classes)
+    parameters = [*encoder.parameters(), *head.parameters()]
+    data = batches(args.simulation, args.batch_seconds, args.single_epochs, labels, rank)
+    learn_spectra(encoder, batches(args.simulation, args.batch_seconds, 1, labels, 0), args.spectra_steps)
     optimizer = torch.optim.AdamW(parameters, args.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    loader = torch.utils.data.DataLoader(
-        Batches(args.simulation, args.batch_seconds, args.single_epochs), batch_size=None, num_workers=1
-    )
-    batches = iter(loader)
-    if not args.start_from:
-        learn_spectra(encoder, batches, args.spectra_steps)
+    torch.manual_seed(args.seed + rank)
     start, shown = time.time(), []
-    for step, (speech, lengths, letters, sources) in enumerate(batches, 1):
+    for step, (speech, lengths, classes) in enumerate(data, 1):
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1.0, step / 60, 1.6 * (1 - step / args.steps))
-        encoder.train(step > args.listen_steps // 2)  # no dropout, no masking until something is learnt
-        frames, frame_lengths = encoder(speech, lengths)
-        spelled, heard = [], []
-        for slot, rows in enumerate(letters):
-            target = torch.tensor([c for row in rows for c in row], dtype=torch.long)
-            target_lengths = torch.tensor([len(row) for row in rows])
-            log_probs = spell_heads[slot](frames).log_softmax(-1).transpose(0, 1)
-            spelled.append(F.ctc_loss(log_probs, target, frame_lengths, target_lengths, BLANK, "sum") / len(speech))
-            rows = [(i, s[slot]) for i, s in enumerate(sources) if slot < len(s)]
-            if rows:
-                said = [teacher.of(source, int(frame_lengths[i])) for i, source in rows]
-                own = [listen_heads[slot](frames[i, : frame_lengths[i]]) for i, _ in rows]
-                inside = torch.cat([flags for _, flags in said])
-                distance = (torch.cat(own) - torch.cat([values for values, _ in said])).square().mean(-1)
-                heard.append(distance[inside].mean())
-        spelling = min(1.0, step / args.listen_steps) ** 2
+            group["lr"] = args.lr * min(1.0, step / 100, 1.4 * (1 - step / args.steps))
+        encoder.train(step > 200)  # no dropout, no masking until something is learnt
+        frames, _ = encoder(speech, lengths)
+        classes = classes[:, : frames.size(1)]
+        scores = head(frames[:, : classes.size(1)]).view(*classes.shape, labels.classes)
+        nats = F.cross_entropy(scores.flatten(0, 2), classes.flatten(), ignore_index=-1, reduction="none")
+        nats = nats.view_as(classes)
+        spoken = (classes > 0).float()
+        silent = (classes == 0).float()
+        loss = (nats * (spoken + 0.3 * silent)).sum() / (spoken.sum() + 1)
         optimizer.zero_grad()
-        (spelling * sum(spelled) + 100 * sum(heard)).backward()
-        nn.utils.clip_grad_norm_(parameters, 20.0)
+        loss.backward()
+        average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
-        shown.append([float(sum(heard)) / len(heard), *(loss.item() for loss in spelled)])
-        if step % 25 == 0:
+        right = (scores.argmax(-1) == classes).float()
+        shown.append([loss.item(), *((right * spoken).sum((0, 1)) / (spoken.sum((0, 1)) + 1e-9)).tolist()])
+        if step % 25 == 0 and rank == 0:
             mean = np.mean(shown, 0)
             shown = []
-            print(f"step {step} {time.time() - start:.0f}s heard {mean[0]:.3f} spelled {mean[1:].round(2)}", flush=True)
-        if step % 400 == 0 or step == args.steps:
+            print(f"step {step} {time.time() - start:.0f}s loss {mean[0]:.3f} right {mean[1:].round(3)}", flush=True)
+        if (step % 400 == 0 or step == args.steps) and rank == 0:
             encoder.ssl.save_pretrained(args.out)
         if step == args.steps:
             break
