@@ -23,7 +23,11 @@ def get_parser() -> argparse.ArgumentParser:
     )
     fixed.add_argument("--condition", choices=("clean", "noisy", "both"), required=True, help="without or with noise")
     fixed.add_argument(
-        "--mode", dest="mix_mode", choices=("max", "min"), default="max", help="until the last talker ends, or the first"
+        "--mode",
+        dest="mix_mode",
+        choices=("max", "min"),
+        default="max",
+        help="until the last talker ends, or the first",
     )
     fixed.add_argument(
         "--speed_perturb",

@@ -12,7 +12,7 @@ from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.headers import read_lengths
 from espnet2_sop.mixture.manifest import Mixture, Noise, Source
 from espnet2_sop.mixture.pool import speaker_of, text_of
-from espnet2_sop.mixture.wham import find_noises
+from espnet2_sop.mixture.wham import AUGMENTED, find_noises
 
 CONDITIONS = ("clean", "noisy")
 SHOWN = 3  # missing files in a message
@@ -127,10 +127,31 @@ def _check_files(tables: Sequence[Metadata], files: Sequence[str], listing: Path
         with atomic_write(listing) as f:
             f.writelines(f"{path}\n" for path in missing)
         told = f"; all are listed in {listing}"
+    if any(AUGMENTED.fullmatch(path) for path in missing):
+        told += "; noises of changed speed (sp08, sp12) are made with --noise_augmented DIR"
     raise UserError(
         f"{', '.join(str(table.path) for table in tables)}: {len(missing)} audio file(s) are missing, such as"
         f" {', '.join(missing[:SHOWN])}{told}; check the folders of speech and noise"
     )
+
+
+def _tables(csv_paths: Sequence[str | Path], noisy: bool) -> list[Metadata]:
+    """The CSVs, with all columns that are needed."""
+    tables = [read_metadata(path) for path in csv_paths]
+    for table in tables:
+        table.need(["noise_path", "noise_gain"] if noisy else [])
+        table.need(
+            table.offsets,
+            f": {table.num_talkers} talkers need {table.num_talkers - 1} start offset(s) in seconds from the start of"
+            " talker 1; without them the order of talkers is not defined; `espnet2-sop prepare offsets` draws them",
+        )
+    return tables
+
+
+def _spoken(path: str, num_samples: int) -> Source:
+    """One talker alone."""
+    file = Path(path)
+    return Source(str(file), speaker_of(file.stem), text_of(file), 0.0, 1.0, num_samples)
 
 
 def read_librimix(
@@ -172,30 +193,22 @@ def read_librimix(
     conditions = CONDITIONS if condition == "both" else (condition,)
     if condition != "both" and condition not in CONDITIONS:
         raise UserError(f"condition {condition!r}; one of: {', '.join((*CONDITIONS, 'both'))}")
-    tables, noisy = [read_metadata(path) for path in csv_paths], "noisy" in conditions
+    noisy = "noisy" in conditions
+    tables = _tables(csv_paths, noisy)
     if noisy and noise_root is None:
         raise UserError(f"{tables[0].path}: the noisy condition needs the folder of noises")
-    for table in tables:
-        table.need(["noise_path", "noise_gain"] if noisy else [])
-        table.need(
-            table.offsets,
-            f": {table.num_talkers} talkers need {table.num_talkers - 1} start offset(s) in seconds from the start of"
-            " talker 1; without them the order of talkers is not defined; `espnet2-sop prepare offsets` draws them",
-        )
-    names = dict.fromkeys(row[f"source_{i}_path"] for t in tables for row in t.rows for i in range(1, t.num_talkers + 1))
-    paths = {name: os.path.join(speech_root, name) for name in names}
+    names = (row[f"source_{i}_path"] for t in tables for row in t.rows for i in range(1, t.num_talkers + 1))
+    paths = {name: os.path.join(speech_root, name) for name in dict.fromkeys(names)}
     wanted = dict.fromkeys(row["noise_path"] for table in tables for row in table.rows) if noisy else {}
-    noises = find_noises(wanted, noise_root, noise_augmented) if noisy else None
-    needed = [*paths.values(), *(noises.needed if noises else [])]
-    _check_files(tables, needed, Path(missing_list) if missing_list else None)
-    if noises:
-        noises.make(nj)
+    noises = find_noises(wanted, noise_root or "", noise_augmented)
+    _check_files(tables, [*paths.values(), *noises.needed], Path(missing_list) if missing_list else None)
+    noises.make(nj)
     lengths = read_lengths(paths.values(), length_cache)
     spoken = {name: _spoken(path, lengths[path]) for name, path in paths.items()}
     mixtures = []
     for table in tables:
         for kind in conditions:
-            part = _mixtures(table, spoken, noises.paths if noises else {}, kind == "noisy", mode)
+            part = _mixtures(table, spoken, noises.paths, kind == "noisy", mode)
             if len(tables) * len(conditions) > 1:
                 part = [dataclasses.replace(m, id=f"{table.num_talkers}mix-{kind}_{m.id}") for m in part]
             mixtures += part
@@ -209,12 +222,6 @@ def at_speeds(mixtures: Sequence[Mixture], speeds: Sequence[float]) -> list[Mixt
         for speed in speeds
         for m in mixtures
     ]
-
-
-def _spoken(path: str, num_samples: int) -> Source:
-    """One talker alone."""
-    file = Path(path)
-    return Source(str(file), speaker_of(file.stem), text_of(file), 0.0, 1.0, num_samples)
 
 
 def read_librimix_csv(

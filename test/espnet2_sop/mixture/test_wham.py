@@ -20,7 +20,13 @@ def root(tmp_path):
     return tmp_path / "wham_noise"
 
 
-NAMES = ["tr/a_1.2_b_-1.2sp08.wav", "tr/a_1.2_b_-1.2sp12.wav", "tr/a_1.2_b_-1.2.wav", "tr/spoken.wav", "tr/heresp08.wav"]
+NAMES = [
+    "tr/a_1.2_b_-1.2sp08.wav",
+    "tr/a_1.2_b_-1.2sp12.wav",
+    "tr/a_1.2_b_-1.2.wav",
+    "tr/spoken.wav",
+    "tr/heresp08.wav",
+]
 
 
 def test_noises_of_changed_speed_are_made_from_the_first_channel(root, tmp_path):
