@@ -91,17 +91,25 @@ def make(root: Path, scale: float) -> None:
             write_metadata(path, talkers, max(10, int(count * scale)), speech, noises)
 
 
+def cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def command(title: str, *arguments: object) -> None:
     """Runs espnet2-sop and prints its seconds and its memory."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.time()
-    program = "import sys, espnet2_sop.cli as c, resource as r; status = c.run(sys.argv[1], sys.argv[2:])\n"
-    program += "print(r.getrusage(r.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
+    before, start = cpu_of_children(), time.time()
+    program = "import sys, espnet2_sop.cli as c; status = c.run(sys.argv[1], sys.argv[2:])\n"
+    program += "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]); sys.exit(status)"
     done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{title}: failed")
     *said, memory = done.stdout.splitlines()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    print(f"{title}: {time.time() - start:.1f} s ({used:.1f} s of CPU), {int(memory) / 1024:.0f} MiB: {said[-1]}")
+    cpu, clock = cpu_of_children() - before, time.time() - start
+    print(
+        f"{title}: {cpu:.1f} s of CPU ({clock:.1f} s by the clock), {int(memory) / 1024:.0f} MiB: {said[-1]}",
+        flush=True,
+    )
 
 
 def rendering(title: str, manifest: Path, count: int) -> None:
@@ -116,7 +124,7 @@ def rendering(title: str, manifest: Path, count: int) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     seconds = sum(len(render(mixture, AudioReader())) for mixture in mixtures) / 16000
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    print(f"{title}: {seconds / cpu:.0f} times real time per core ({seconds / wall:.0f} by the clock)")
+    print(f"{title}: {seconds / cpu:.0f} times real time per core ({seconds / wall:.0f} by the clock)", flush=True)
 
 
 def main() -> None:
