@@ -116,7 +116,7 @@ def test_a_noise_offset_behind_the_file_is_refused(folder):
 
 
 @given(length=st.integers(1, 40000), needed=st.integers(1, 90000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_extended_noise_keeps_its_start_and_its_level(length, needed):
     noise = np.ones(length, np.float32)
     extended = extend_noise(noise, needed)
