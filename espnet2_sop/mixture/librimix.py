@@ -1,7 +1,9 @@
 """LibriMix metadata CSVs to mixtures."""
 
+import contextlib
 import csv
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +39,7 @@ class Metadata:
     @property
     def offsets(self) -> list[str]:
         """Names of the offset columns of talkers 2, 3, ...: `offset` (or `offset1`) of two, `offset1`, ... of more."""
-        if self.num_talkers == 2 and "offset1" not in self.header:
+        if self.num_talkers == 2 and ("offset" in self.header or "offset1" not in self.header):
             return ["offset"]
         return [f"offset{i}" for i in range(1, self.num_talkers)]
 
@@ -84,16 +86,16 @@ def read_metadata(path: str | Path) -> Metadata:
 
 
 def _number(row: dict[str, str], column: str, where: str) -> float:
-    try:
-        return float(row[column])
-    except ValueError:
-        raise UserError(f"{where}: column {column!r} must be a number, got {row[column]!r}") from None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(row[column])):
+            return value
+    raise UserError(f"{where}: column {column!r} must be a number, got {row[column]!r}")
 
 
 def _onset(row: dict[str, str], column: str, where: str) -> float:
     """An offset, cut down to whole samples as ESPnet's script does."""
     offset = _number(row, column, where)
-    if not 0 <= offset < float("inf"):
+    if offset < 0:
         raise UserError(f"{where}: column {column!r} must not be negative, got {offset}")
     return int(offset * SAMPLE_RATE) / SAMPLE_RATE
 

@@ -132,7 +132,8 @@ def test_mixtures_at_other_speeds_get_prefixes_and_scaled_onsets(corpus):
     [
         ("offset", "soon", "line 2: column 'offset' must be a number, got 'soon'"),
         ("offset", "-1", "line 2: column 'offset' must not be negative"),
-        ("offset", "nan", "line 2: column 'offset' must not be negative"),
+        ("offset", "nan", "line 2: column 'offset' must be a number"),
+        ("source_2_gain", "inf", "line 2: column 'source_2_gain' must be a number"),
         ("source_1_gain", "", "line 2: column 'source_1_gain' must be a number"),
         ("mixture_ID", "a b", "line 2: mixture_ID 'a b'"),
     ],
