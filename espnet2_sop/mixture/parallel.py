@@ -2,11 +2,13 @@
 
 import functools
 import io
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,17 @@ from espnet2_sop.files import atomic_path
 from espnet2_sop.mixture import SAMPLE_RATE
 
 CHUNK = 8  # things a process gets at once
+
+
+def _prepare_process() -> None:
+    """An interruption is for the first process to handle; when that one is killed, this one ends as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def run[Item, Result](work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str) -> Iterator[Result]:
@@ -39,7 +52,7 @@ def run[Item, Result](work: Callable[[Item], Result], items: Sequence[Item], nj:
     if nj <= 1 or len(items) <= CHUNK:
         yield from bar(map(work, items))
         return
-    pool = ProcessPoolExecutor(nj, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(nj, multiprocessing.get_context("spawn"), _prepare_process)
     try:
         yield from bar(pool.map(work, items, chunksize=CHUNK))
     except BrokenProcessPool:

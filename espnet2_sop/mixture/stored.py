@@ -51,6 +51,8 @@ def store_mixtures(mixtures: Sequence[Mixture], folder: str | Path, nj: int = 1)
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob(".*.part"):  # of a run that was killed
+        part.unlink()
     stored = _stored(folder)
     missing = [mixture for mixture in mixtures if stored.get(mixture.id) != _digest(mixture)]
     with open(folder / INDEX, "a", encoding="utf-8", buffering=1) as index:

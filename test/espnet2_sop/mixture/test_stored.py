@@ -42,9 +42,11 @@ def test_only_what_is_missing_or_another_mixture_is_rendered(mixtures, tmp_path)
     (tmp_path / f"{mixtures[1].id}.wav").unlink()
     index = (tmp_path / INDEX).read_text().splitlines(keepends=True)
     (tmp_path / INDEX).write_text("".join(index[:-1]) + index[-1][:20])  # killed while it wrote
+    (tmp_path / ".a.wav.7.part").touch()
     stored = store_mixtures(mixtures, tmp_path)
     changed = {name for name, time in times(tmp_path).items() if time != before[name]}
     assert changed == {f"{mixtures[i].id}.wav" for i in (0, 1, -1)}
+    assert not list(tmp_path.glob(".*.part"))
     played, _ = soundfile.read(stored[0].recording.path, dtype="float32")
     np.testing.assert_allclose(played, render(mixtures[0], AudioReader()), atol=1.001 / 32768)
 
