@@ -10,6 +10,7 @@ from espnet2_sop.errors import UserError
 COMMANDS = {
     "prepare": "LibriMix-style CSVs and LibriSpeech folders to mixture manifests and data directories",
     "format": "filter a data directory by length, write shapes, check it",
+    "validate": "check data directories and print every problem with its file and line",
     "vocab": "the vocabulary of the serialized CTC heads",
     "stats": "durations, overlap and token statistics of the formatted data",
     "train": "train one stage (sot, ctc or sop) with ESPnet's trainer",

@@ -10,26 +10,36 @@ from espnet2_sop.errors import UserError
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[IO[str]]:
-    """Opens a text file that takes its name only when everything is written.
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary name that becomes `path` only when everything is written.
 
     Args:
         path: Where the file shall be; missing folders are made.
 
     Yields:
-        A UTF-8 text handle. If the block raises, what was at `path` stays as it was.
+        The name to write to, in the same folder. If the block raises, what was at `path` stays as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "w", encoding="utf-8") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[str]]:
+    """Opens a text file that takes its name only when everything is written (`atomic_path`).
+
+    Yields:
+        A UTF-8 text handle.
+    """
+    with atomic_path(path) as part, open(part, "w", encoding="utf-8") as f:
+        yield f
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def open_text(path: str | Path) -> IO[str]:

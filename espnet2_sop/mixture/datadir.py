@@ -21,18 +21,30 @@ def _text_of_talker(mixture: Mixture, talker: int) -> str:
     return mixture.sources[talker - 1].text if talker <= mixture.num_talkers else ""
 
 
+def _onsets(mixture: Mixture) -> str:
+    return " ".join(f"{onset:.3f}" for onset in mixture.onsets)
+
+
+def _wav_scp(mixtures: Sequence[Mixture]) -> dict[str, str]:
+    """{id: audio file} if each mixture is a file from its start on, otherwise nothing."""
+    recordings = [mixture.recording for mixture in mixtures]
+    if any(recording is None or recording.offset_samples for recording in recordings):
+        return {}
+    return {mixture.id: recording.path for mixture, recording in zip(mixtures, recordings, strict=True)}
+
+
 def _segments(mixtures: Sequence[Mixture]) -> list[dict[str, Any]]:
     """Reference SegLST: one segment a talker, named by the order of onset."""
     return [
         {
             "session_id": mixture.id,
             "speaker": str(talker),
-            "start_time": round(source.start / SAMPLE_RATE, 4),
-            "end_time": round(min(source.end, mixture.num_samples) / SAMPLE_RATE, 4),
+            "start_time": round(start / SAMPLE_RATE, 4),
+            "end_time": round(end / SAMPLE_RATE, 4),
             "words": source.text,
         }
         for mixture in mixtures
-        for talker, source in enumerate(mixture.sources, 1)
+        for talker, (source, (start, end)) in enumerate(zip(mixture.sources, mixture.spans, strict=True), 1)
     ]
 
 
@@ -43,7 +55,7 @@ def write_data_dir(
 
     `mixtures.jsonl`, `text` (serialized), `text_spk1` ... (id alone where there are fewer talkers), `utt2spk`
     (speakers joined by `_`), `utt2num_spk`, `onsets` (s), `utt2overlap`, `utt2dur` (s), `ref.seglst.json` and
-    `info.json`.
+    `info.json`; `wav.scp` if every waveform is in a file of its own.
 
     Args:
         mixtures: At least one.
@@ -65,15 +77,17 @@ def write_data_dir(
     if num_talkers and (other := [m.id for m in mixtures if m.num_talkers != num_talkers]):
         raise UserError(f"{folder}: {len(other)} mixtures have not {num_talkers} talkers, such as {other[0]!r}")
     (folder / "info.json").unlink(missing_ok=True)
-    for old in folder.glob("text_spk*"):
-        old.unlink()
+    for old in [*folder.glob("text_spk*"), folder / "wav.scp"]:
+        old.unlink(missing_ok=True)
     write_manifest(folder / "mixtures.jsonl", mixtures)
+    if scp := _wav_scp(mixtures):
+        write_kaldi(folder / "wav.scp", scp.items())
     write_kaldi(folder / "text", ((m.id, m.text) for m in mixtures))
     for talker in range(1, max(m.num_talkers for m in mixtures) + 1):
         write_kaldi(folder / f"text_spk{talker}", ((m.id, _text_of_talker(m, talker)) for m in mixtures))
     write_kaldi(folder / "utt2spk", ((m.id, "_".join(s.speaker for s in m.sources)) for m in mixtures))
     write_kaldi(folder / "utt2num_spk", ((m.id, m.num_talkers) for m in mixtures))
-    write_kaldi(folder / "onsets", ((m.id, " ".join(f"{s.onset:.3f}" for s in m.sources)) for m in mixtures))
+    write_kaldi(folder / "onsets", ((m.id, _onsets(m)) for m in mixtures))
     write_kaldi(folder / "utt2overlap", ((m.id, f"{m.overlap_ratio:.4f}") for m in mixtures))
     write_kaldi(folder / "utt2dur", ((m.id, f"{m.duration:.3f}") for m in mixtures))
     with atomic_write(folder / "ref.seglst.json") as f:
@@ -137,7 +151,7 @@ def _row_problems(folder: Path, number: int, mixture: Mixture, rows: dict[str, s
     check(len(parts) <= len(talkers), "text", f"{len(parts)} talkers, but only {len(talkers)} files text_spk*")
     count = str(mixture.num_talkers)
     check(rows["utt2num_spk"] == count, "utt2num_spk", f"{rows['utt2num_spk']} talkers, mixtures.jsonl has {count}")
-    onsets = " ".join(f"{source.onset:.3f}" for source in mixture.sources)
+    onsets = _onsets(mixture)
     check(rows["onsets"] == onsets, "onsets", f"{rows['onsets']!r}, mixtures.jsonl has {onsets!r}")
     for name, value in (("utt2dur", f"{mixture.duration:.3f}"), ("utt2overlap", f"{mixture.overlap_ratio:.4f}")):
         check(rows[name] == value, name, f"{rows[name]}, mixtures.jsonl gives {value}")
@@ -154,11 +168,23 @@ def _segment_problems(folder: Path, mixtures: Sequence[Mixture]) -> list[str]:
     return [] if segments == _segments(mixtures) else [f"{path}: differs from the sources of mixtures.jsonl"]
 
 
+def _wav_scp_problems(folder: Path, mixtures: Sequence[Mixture]) -> list[str]:
+    path, expected = folder / "wav.scp", _wav_scp(mixtures)
+    if not expected:
+        return [f"{path}: not all waveforms are stored; remove it"] if path.exists() else []
+    table = read_kaldi(path)
+    problems = _id_problems(path, list(table), list(expected))
+    for number, name in enumerate(expected, 1):
+        if table.get(name, expected[name]) != expected[name]:
+            problems.append(f"{path}, line {number}: {table[name]}, mixtures.jsonl has {expected[name]}")
+    return problems
+
+
 def check_data_dir(folder: str | Path) -> list[str]:
     """Checks that the files of a data directory agree and that the audio exists.
 
     Ids are the same and sorted in all files, onsets sorted, ` <sc> ` written in one way, `text_spk*`, counts,
-    onsets, durations and overlap as in the manifest.
+    onsets, durations, overlap and stored waveforms as in the manifest.
 
     Returns:
         Problems as "file, line n: what", none if all is well. A file that cannot be read at all is the only problem.
@@ -170,7 +196,7 @@ def check_data_dir(folder: str | Path) -> list[str]:
         tables = {name: read_kaldi(folder / name) for name in TABLES}
         most = max((mixture.num_talkers for mixture in mixtures), default=0)
         talkers = [read_kaldi(folder / f"text_spk{talker}") for talker in range(1, most + 1)]
-        problems = _segment_problems(folder, mixtures)
+        problems = _segment_problems(folder, mixtures) + _wav_scp_problems(folder, mixtures)
     except UserError as error:
         return [str(error)]
     ids = [mixture.id for mixture in mixtures]
@@ -187,7 +213,7 @@ def check_data_dir(folder: str | Path) -> list[str]:
         problems += _row_problems(folder, number, mixture, rows, [table[mixture.id] for table in talkers])
         if info["num_talkers"] not in (None, mixture.num_talkers):
             problems.append(f"{folder / 'info.json'}: {info['num_talkers']} talkers, {mixture.id} has another number")
-        for path in [source.path for source in mixture.sources] + ([mixture.noise.path] if mixture.noise else []):
+        for path in mixture.audio_paths:
             missing.setdefault(path, number)
     problems += [
         f"{folder / 'mixtures.jsonl'}, line {number}: no such audio file: {path}"

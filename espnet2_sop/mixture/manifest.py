@@ -1,6 +1,7 @@
 """The mixture manifest: JSON Lines, one mixture a line; the one data type between all corpora and all users."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.text.serialized import SC, serialize
 
 MODES = ("max", "min")
+PEAKS = ("scale", "clip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +57,19 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """Background noise: `path` from sample `offset` on, repeated when short, times `gain`."""
+    """Background noise: `path` from sample `offset` on, repeated with cross-fades when short, times `gain`."""
 
     path: str
     offset: int
     gain: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A waveform that is read instead of being mixed: `path` from sample `offset_samples` on."""
+
+    path: str
+    offset_samples: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +82,11 @@ class Mixture:
         noise: Background noise or None.
         sample_rate: Always 16000.
         mode: "max" keeps all talkers to their ends, "min" stops with the first that ends.
+        recording: Where the waveform is read (as it is, `speed` has been applied); None mixes it from the sources.
+        peak: What is done where the sum is too loud: "scale" makes the whole mixture softer, "clip" cuts off what 16
+            bits cannot hold (LibriMix, LibriSpeechMix).
+        speed: Playing speed of the mixture as a whole; 1.1 makes it 10 % shorter. Sources and noise are as they
+            were before; `num_samples`, `spans` and `onsets` are those that are heard.
     """
 
     id: str
@@ -79,14 +94,17 @@ class Mixture:
     noise: Noise | None = None
     sample_rate: int = SAMPLE_RATE
     mode: str = "max"
+    recording: Recording | None = None
+    peak: str = "scale"
+    speed: float = 1.0
 
     @property
     def num_talkers(self) -> int:
         return len(self.sources)
 
     @property
-    def num_samples(self) -> int:
-        """Length of the rendered mixture in samples: latest ("max") or earliest ("min") end of a source.
+    def mixed_samples(self) -> int:
+        """Length of the sum in samples, before `speed`: latest ("max") or earliest ("min") end of a source.
 
         A source is padded with zeros up to its onset, so "min" is the length of the shortest padded source, as
         in LibriMix. Noise never changes the length.
@@ -94,17 +112,30 @@ class Mixture:
         return (max if self.mode == "max" else min)(source.end for source in self.sources)
 
     @property
+    def num_samples(self) -> int:
+        """Length of the rendered mixture in samples."""
+        return round(self.mixed_samples / self.speed)
+
+    @property
     def duration(self) -> float:
         """Length of the rendered mixture in seconds."""
         return self.num_samples / self.sample_rate
 
     @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First sample of each source in the rendered mixture and the one after its last, in order of onset."""
+        end = self.num_samples
+        return [(min(round(s.start / self.speed), end), min(round(s.end / self.speed), end)) for s in self.sources]
+
+    @property
+    def onsets(self) -> list[float]:
+        """Start of each source in the rendered mixture in seconds."""
+        return [source.onset / self.speed for source in self.sources]
+
+    @property
     def overlap_ratio(self) -> float:
         """Time with two or more active talkers over time with one or more (from the spans of the sources)."""
-        end = self.num_samples
-        edges = sorted(
-            edge for s in self.sources if s.start < min(s.end, end) for edge in ((s.start, 1), (min(s.end, end), -1))
-        )
+        edges = sorted(edge for start, end in self.spans if start < end for edge in ((start, 1), (end, -1)))
         speech = overlap = active = last = 0
         for sample, step in edges:
             speech += (sample - last) * (active >= 1)
@@ -117,11 +148,28 @@ class Mixture:
         """Serialized text: the talkers' texts in order of onset, joined by ` <sc> `."""
         return serialize(source.text for source in self.sources)
 
+    @property
+    def audio_paths(self) -> list[str]:
+        """The files that rendering reads."""
+        if self.recording is not None:
+            return [self.recording.path]
+        return [source.path for source in self.sources] + ([self.noise.path] if self.noise else [])
+
     def to_dict(self) -> dict[str, Any]:
-        """The mixture as a line of a manifest holds it."""
+        """The mixture as a line of a manifest holds it: what few mixtures have is left out where it is the default."""
         record = dataclasses.asdict(self)
-        record["sources"] = [dataclasses.asdict(source) for source in self.sources]
+        record["sources"] = list(record["sources"])
+        for name, default in (("recording", None), ("peak", PEAKS[0]), ("speed", 1.0)):
+            if record[name] == default:
+                del record[name]
         return record
+
+
+@functools.cache
+def _fields(cls: type) -> tuple[dict[str, Any], list[str]]:
+    """Types of the fields of a dataclass, and the names of those without a default."""
+    required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    return get_type_hints(cls), required
 
 
 def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
@@ -137,8 +185,7 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
     """
     if not isinstance(record, dict):
         raise UserError(f"{where}: expected a JSON object with the keys of a {cls.__name__.lower()}, got {record!r}")
-    hints = get_type_hints(cls)
-    required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    hints, required = _fields(cls)
     if missing := [name for name in required if name not in record]:
         raise UserError(f"{where}: {cls.__name__.lower()} without the key {', '.join(map(repr, missing))}")
     if unknown := sorted(record.keys() - hints.keys()):
@@ -201,12 +248,22 @@ def _mixture(record: Any, where: str) -> Mixture:
         noise = from_dict(Noise, noise, where)
         if noise.offset < 0:
             raise UserError(f"{where}: noise offset {noise.offset} is negative")
+    recording = record.get("recording")
+    if recording is not None:
+        recording = from_dict(Recording, recording, where)
+        if recording.offset_samples < 0:
+            raise UserError(f"{where}: recording offset_samples {recording.offset_samples} is negative")
     mode, rate = record.get("mode", "max"), record.get("sample_rate", SAMPLE_RATE)
+    peak, speed = record.get("peak", PEAKS[0]), record.get("speed", 1.0)
     if mode not in MODES:
         raise UserError(f"{where}: mode {mode!r}; one of: {', '.join(MODES)}")
+    if peak not in PEAKS:
+        raise UserError(f"{where}: peak {peak!r}; one of: {', '.join(PEAKS)}")
     if rate != SAMPLE_RATE:
         raise UserError(f"{where}: sample_rate {rate!r}; only {SAMPLE_RATE} is supported")
-    return Mixture(name, sources, noise, rate, mode)
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < math.inf:
+        raise UserError(f"{where}: 'speed' must be a number above zero, got {speed!r}")
+    return Mixture(name, sources, noise, rate, mode, recording, peak, float(speed))
 
 
 def read_manifest(path: str | Path) -> list[Mixture]:

@@ -6,9 +6,11 @@ import soxr
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.manifest import Mixture, Noise, Source
+from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
 
 MAX_AMPLITUDE = 0.9  # as LibriMix
+LARGEST = 32767 / 32768  # of 16-bit samples
+FADE = SAMPLE_RATE // 2 + 1  # samples in which a noise goes over into its repetition, as LibriMix
 
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
@@ -37,27 +39,67 @@ def _played(source: Source, reader: AudioReader) -> np.ndarray:
     return change_speed(samples, source.speed) * np.float32(source.gain)
 
 
+def extend_noise(noise: np.ndarray, length: int) -> np.ndarray:
+    """Repeats noise with cross-fades, as LibriMix does.
+
+    The last `FADE` samples go over into the first ones of the next repetition, with the two halves of a Hann window.
+    Noise of less than a second (LibriMix has none) fades over half of its length.
+
+    Args:
+        noise: (T,) float32, at least one sample.
+        length: Samples needed.
+
+    Returns:
+        (length,) float32.
+    """
+    fade = min(FADE, len(noise) // 2)
+    rising = np.hanning(2 * fade - 1)[:fade]
+    step = len(noise) - fade
+    extended = np.empty(length + len(noise))
+    extended[: len(noise)] = noise
+    for start in range(step, length - fade, step):
+        crossing = extended[start : start + fade]
+        extended[start : start + fade] = crossing * rising[::-1] + noise[:fade] * rising
+        extended[start + fade : start + len(noise)] = noise[fade:]
+    return extended[:length].astype(np.float32)
+
+
 def _background(noise: Noise, length: int, reader: AudioReader) -> np.ndarray:
-    samples = reader.read(noise.path, noise.offset, noise.offset + length, first_channel=True)
+    stop = noise.offset + length
+    samples = reader.read(noise.path, noise.offset, stop, first_channel=True)
     if not len(samples):
         raise UserError(f"{noise.path}: noise offset {noise.offset} lies behind the end of the file")
     if len(samples) < length:
-        whole = reader.read(noise.path, first_channel=True)
-        samples = np.concatenate([samples, np.resize(whole, length - len(samples))])
+        samples = extend_noise(reader.read(noise.path, first_channel=True), stop)[noise.offset :]
     return samples * np.float32(noise.gain)
 
 
+def _recorded(recording: Recording, length: int, reader: AudioReader) -> np.ndarray:
+    stop = recording.offset_samples + length
+    samples = reader.read(recording.path, recording.offset_samples, stop)
+    if len(samples) != length:
+        raise UserError(f"{recording.path}: ends before sample {stop} of the manifest; prepare the data again")
+    return samples
+
+
 def render(mixture: Mixture, reader: AudioReader) -> np.ndarray:
-    """Mixes one mixture as LibriMix does.
+    """Mixes one mixture as LibriMix does, or reads it if it is a recording.
+
+    For rows of a LibriMix CSV these are the steps of LibriMix (create_librimix_from_metadata.py, Cosentino et al.,
+    arXiv 2005.11262) and of ESPnet's patch for start offsets (egs2/librimix/sot_asr1), so that the result differs
+    from the 16-bit files that they write by their rounding only:
 
     1. Each source is read; with a speed other than 1 it is resampled (`change_speed`), then multiplied by its gain.
-    2. Zeros go before it up to its onset, rounded to a sample.
-    3. It is cut or zero-padded to `mixture.num_samples`: the latest end of a source in mode "max", the earliest
+    2. Zeros go before it up to its onset. (`librimix.py` cuts offsets down to whole samples, as the patch does.)
+    3. It is cut or zero-padded to `mixture.mixed_samples`: the latest end of a source in mode "max", the earliest
        in mode "min".
-    4. Noise is read from its offset; where the file ends, it goes on from the start of the file (LibriMix
-       fades between the repetitions, we do not). It is cut to the same length and multiplied by its gain.
-    5. All are summed in float32.
-    6. If the largest magnitude is over 0.9, the whole mixture is scaled so that it is 0.9.
+    4. Noise is the first channel of its file from its offset on, multiplied by its gain. If the file ends before the
+       last talker (in both modes), it is repeated with cross-fades (`extend_noise`).
+    5. All are summed in float32. Nothing is normalised: the loudness is in the gains of the CSV.
+    6. With a mixture speed other than 1 the sum is resampled.
+    7. With `mixture.peak` "clip", samples outside of the range of 16 bits are cut off, as writing the file does.
+       With "scale", a mixture whose largest magnitude is over 0.9 is scaled so that it is 0.9: what LibriMix does
+       when it draws its gains, and what mixtures need whose gains are drawn without a look at the sum.
 
     Args:
         mixture: What to mix.
@@ -69,13 +111,19 @@ def render(mixture: Mixture, reader: AudioReader) -> np.ndarray:
     Raises:
         UserError: A file cannot be used, or has another length than the manifest says.
     """
-    length = mixture.num_samples
+    if mixture.recording is not None:
+        return _recorded(mixture.recording, mixture.num_samples, reader)
+    length = mixture.mixed_samples
     mixed = np.zeros(length, dtype=np.float32)
     for source in mixture.sources:
         played = _played(source, reader)[: max(0, length - source.start)]
         mixed[source.start : source.start + len(played)] += played
     if mixture.noise is not None:
-        mixed += _background(mixture.noise, length, reader)
+        longest = max(source.end for source in mixture.sources)
+        mixed += _background(mixture.noise, longest, reader)[:length]
+    mixed = change_speed(mixed, mixture.speed)
+    if mixture.peak == "clip":
+        return np.clip(mixed, -1, LARGEST, dtype=np.float32)
     peak = np.abs(mixed).max(initial=0.0)
     if peak > MAX_AMPLITUDE:
         mixed *= np.float32(MAX_AMPLITUDE / peak)

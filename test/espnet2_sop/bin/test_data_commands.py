@@ -3,10 +3,11 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import yaml
 
-from espnet2_sop.bin import format, prepare, stats
+from espnet2_sop.bin import format, prepare, stats, validate
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
@@ -159,3 +160,97 @@ def test_statistics_count_words_and_tokens(corpus, tmp_path, capsys):
     save_vocabulary(tmp_path, "llm", ["a"])
     stats.main([str(tmp_path / "test"), "--out", str(tmp_path / "stats.json"), "--vocab", str(tmp_path)])
     assert "not counted" in capsys.readouterr().out
+
+
+def test_mixtures_are_stored_and_stay_stored_when_formatted(corpus, tmp_path):
+    options = ["--condition", "noisy", "--mode", "min", "--speed_perturb", "0.9 1.0 1.1"]
+    librimix(corpus, tmp_path / "mixed", *options)
+    librimix(corpus, tmp_path / "train", *options, "--store_mixtures", str(tmp_path / "wav"), "--nj", "2")
+    for name in ("text", "onsets", "utt2dur", "utt2overlap", "ref.seglst.json"):
+        assert (tmp_path / "train" / name).read_text() == (tmp_path / "mixed" / name).read_text()
+    assert not (tmp_path / "mixed/wav.scp").exists()
+    scp = read_kaldi(tmp_path / "train/wav.scp")
+    assert scp == {name: str(tmp_path / f"wav/train/{name}.wav") for name in read_kaldi(tmp_path / "train/text")}
+    assert [name[:6] for name in scp if name.startswith("sp")] == ["sp0.9-"] * 4 + ["sp1.1-"] * 4
+    format.main([str(tmp_path / "train"), str(tmp_path / "dump"), "--min_duration", "0.1"])
+    assert read_kaldi(tmp_path / "dump/wav.scp") == scp
+    mixed, stored = MixtureStore(tmp_path / "mixed/mixtures.jsonl"), MixtureStore(tmp_path / "dump/mixtures.jsonl")
+    for name in scp:
+        np.testing.assert_allclose(stored.waveform(name), mixed.waveform(name), atol=1.001 / 32768)
+    librimix(corpus, tmp_path / "train", *options)  # no longer stored
+    assert not (tmp_path / "train/wav.scp").exists()
+
+
+def test_the_number_of_processes_is_no_reason_to_work_again(corpus, tmp_path, capsys):
+    librimix(corpus, tmp_path / "test", "--condition", "clean")
+    librimix(corpus, tmp_path / "test", "--condition", "clean", "--nj", "3")
+    assert "done already, skipped" in capsys.readouterr().out
+    librimix(corpus, tmp_path / "test", "--condition", "clean", "--mode", "min")
+    assert "4 mixtures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("speeds", ["", "fast", "0.9 0.9", "0.1", "nan"])
+def test_speeds_that_cannot_be_are_refused(corpus, tmp_path, capsys, speeds):
+    with pytest.raises(SystemExit):
+        librimix(corpus, tmp_path / "test", "--condition", "clean", "--speed_perturb", speeds)
+    assert "--speed_perturb" in capsys.readouterr().err
+
+
+def test_offsets_are_drawn_for_tables_without(corpus, tmp_path, capsys):
+    tables = []
+    for talkers, last in ((2, 1), (3, 2)):
+        lines = [line.rsplit(",", last)[0] for line in corpus.csv[talkers].read_text().splitlines()]
+        tables.append(tmp_path / f"in/{talkers}.csv")
+        tables[-1].parent.mkdir(exist_ok=True)
+        tables[-1].write_text("\n".join(lines))
+    arguments = ["offsets", "--csv", *map(str, tables), "--out", str(tmp_path / "out"), "--seed", "1"]
+    prepare.main(arguments)
+    prepare.main(arguments)
+    assert ["8 mixtures" in line for line in capsys.readouterr().out.splitlines()] == [True, False]
+    roots = ["--speech_root", str(corpus.speech), "--condition", "clean", "--out", str(tmp_path / "data")]
+    with pytest.raises(UserError, match="missing column offset: .*`espnet2-sop prepare offsets` draws them"):
+        prepare.main(["librimix", "--csv", *map(str, tables), *roots])
+    prepare.main(["librimix", "--csv", *(str(tmp_path / "out" / table.name) for table in tables), *roots])
+    starts = [[float(second) for second in row.split()] for row in read_kaldi(tmp_path / "data/onsets").values()]
+    assert all(1 <= start[1] <= 1.5 for start in starts)
+    assert sum(2.5 <= start[2] <= 3 for start in starts if len(start) == 3) == 4
+    with pytest.raises(UserError, match="the same name"):
+        prepare.main([*arguments, "--csv", str(tables[0]), str(tables[0])])
+    with pytest.raises(UserError, match="give another --out"):
+        prepare.main(["offsets", "--csv", str(tables[0]), "--out", str(tables[0].parent)])
+
+
+def test_all_missing_files_are_listed_beside_the_output(corpus, tmp_path):
+    table = tmp_path / "2.csv"
+    table.write_text(corpus.csv[2].read_text().replace(".ogg", "sp08.wav"))
+    roots = ["--speech_root", str(corpus.speech), "--noise_root", str(corpus.noise), "--condition", "noisy"]
+    with pytest.raises(UserError, match=r"9 audio file.* all are listed in .*test/missing.txt; .*--noise_augmented"):
+        prepare.main(["librimix", "--csv", str(table), *roots, "--out", str(tmp_path / "test")])
+    assert len((tmp_path / "test/missing.txt").read_text().splitlines()) == 9
+    librimix(corpus, tmp_path / "test", "--condition", "noisy")
+    assert not (tmp_path / "test/missing.txt").exists()
+
+
+def test_validate_prints_every_problem(corpus, tmp_path, capsys):
+    librimix(corpus, tmp_path / "test", "--condition", "clean", talkers=(2, 3))
+    simulation(corpus, tmp_path / "train")
+    capsys.readouterr()
+    validate.main([str(tmp_path / "test"), str(tmp_path / "train")])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{tmp_path / 'test'}: ok: 8 mixtures of 2, 3 talker(s), 0.0")
+    assert said[1] == f"{tmp_path / 'train'}: ok: 16 utterances and 2 noises to draw from"
+    for name in ("utt2dur", "onsets"):
+        path = tmp_path / "test" / name
+        path.write_text(path.read_text().replace("0.", "7."))
+    pool = tmp_path / "train/sources.jsonl"
+    pool.write_text(pool.read_text().replace(".flac", ".gone", 1))
+    with pytest.raises(SystemExit) as status:
+        validate.main([str(tmp_path / "test"), str(tmp_path / "train")])
+    said = capsys.readouterr().out.splitlines()
+    assert status.value.code == 1
+    assert len([line for line in said if "onsets, line " in line]) == 8
+    assert any("utt2dur, line " in line for line in said)
+    assert said[-1].startswith(f"{tmp_path / 'train'}: no such audio file: ")
+    with pytest.raises(SystemExit):
+        validate.main([str(tmp_path / "nowhere")])
+    assert "no info.json" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info, write_data_dir
 from espnet2_sop.mixture.librimix import read_librimix_csv
-from espnet2_sop.mixture.manifest import read_manifest
+from espnet2_sop.mixture.manifest import Recording, read_manifest
 
 
 @pytest.fixture
@@ -113,3 +113,39 @@ def test_modes_are_kept(mixtures, tmp_path):
     write_data_dir([dataclasses.replace(m, mode="min") for m in mixtures], tmp_path, "noisy")
     assert check_data_dir(tmp_path) == []
     assert {m.mode for m in read_manifest(tmp_path / "mixtures.jsonl")} == {"min"}
+
+
+def test_stored_waveforms_are_listed_and_checked(mixtures, tmp_path):
+    stored = [dataclasses.replace(m, recording=Recording(m.sources[0].path)) for m in mixtures]
+    write_data_dir(stored, tmp_path, "noisy")
+    assert read_kaldi(tmp_path / "wav.scp") == {m.id: m.recording.path for m in sorted(stored, key=lambda m: m.id)}
+    assert check_data_dir(tmp_path) == []
+    scp = (tmp_path / "wav.scp").read_text()
+    (tmp_path / "wav.scp").write_text(scp.replace(".ogg", ".wav", 1))
+    assert re.search(r"wav.scp, line 1: .*\.wav, mixtures.jsonl has .*\.ogg", check_data_dir(tmp_path)[0])
+    (tmp_path / "wav.scp").unlink()
+    assert check_data_dir(tmp_path) == [f"{tmp_path / 'wav.scp'}: no such file"]
+    part = dataclasses.replace(stored[0], recording=Recording(stored[0].recording.path, 5))
+    write_data_dir([part, *stored[1:]], tmp_path, "noisy")
+    assert check_data_dir(tmp_path) == []
+    assert not (tmp_path / "wav.scp").exists()
+    (tmp_path / "wav.scp").write_text(scp)
+    assert check_data_dir(tmp_path) == [f"{tmp_path / 'wav.scp'}: not all waveforms are stored; remove it"]
+    gone = dataclasses.replace(stored[0], recording=Recording("gone.wav"))
+    write_data_dir([gone, *stored[1:]], tmp_path, "noisy")
+    assert [problem.partition("file: ")[2] for problem in check_data_dir(tmp_path)] == ["gone.wav"]
+
+
+def test_mixtures_at_another_speed_have_scaled_times(mixtures, tmp_path):
+    write_data_dir(mixtures, tmp_path / "usual", "noisy")
+    write_data_dir([dataclasses.replace(m, speed=0.9) for m in mixtures], tmp_path / "slow", "noisy")
+    assert check_data_dir(tmp_path / "slow") == []
+    usual, slow = (json.loads((tmp_path / name / "ref.seglst.json").read_text()) for name in ("usual", "slow"))
+    for a, b in zip(usual, slow, strict=True):
+        for key in ("start_time", "end_time"):
+            assert b[key] == pytest.approx(a[key] / 0.9, abs=2e-4)
+    for name in ("onsets", "utt2dur"):
+        tables = [read_kaldi(tmp_path / folder / name) for folder in ("usual", "slow")]
+        for key, value in tables[0].items():
+            expected = [float(second) / 0.9 for second in value.split()]
+            assert [float(second) for second in tables[1][key].split()] == pytest.approx(expected, abs=2e-3)

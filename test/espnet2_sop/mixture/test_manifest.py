@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.mixture.manifest import Mixture, Noise, Source, read_manifest, write_manifest
+from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source, read_manifest, write_manifest
 
 words = st.lists(st.text("ABCÄ'", min_size=1, max_size=4), min_size=1, max_size=3).map(" ".join)
 sources = st.builds(
@@ -28,6 +28,9 @@ mixtures = st.builds(
     sources=st.lists(sources, min_size=1, max_size=4).map(lambda rows: tuple(sorted(rows, key=lambda s: s.onset))),
     noise=st.none() | st.builds(Noise, st.just("n.wav"), st.integers(0, 9), st.floats(0, 2)),
     mode=st.sampled_from(["max", "min"]),
+    recording=st.none() | st.builds(Recording, st.just("m.wav"), st.integers(0, 9)),
+    peak=st.sampled_from(["scale", "clip"]),
+    speed=st.sampled_from([1.0, 0.9]),
 )
 
 
@@ -38,7 +41,7 @@ def test_written_manifests_are_read_back(tmp_path_factory, rows):
     assert read_manifest(path) == rows
 
 
-@given(mixture=mixtures)
+@given(mixture=mixtures.map(lambda mixture: dataclasses.replace(mixture, speed=1.0)))
 def test_overlap_and_length_agree_with_counting_every_sample(mixture):
     active = np.zeros(2000, dtype=int)
     for source in mixture.sources:
@@ -49,6 +52,17 @@ def test_overlap_and_length_agree_with_counting_every_sample(mixture):
     assert mixture.num_samples == length
     speech, overlap = (active[:length] >= 1).sum(), (active[:length] >= 2).sum()
     assert mixture.overlap_ratio == pytest.approx(overlap / speech if speech else 0.0)
+
+
+@given(mixture=mixtures)
+def test_what_is_heard_of_a_played_mixture_is_in_it(mixture):
+    assert mixture.num_samples == round(mixture.mixed_samples / mixture.speed)
+    whole = zip(mixture.spans, mixture.onsets, mixture.sources, strict=True)
+    for (start, end), onset, source in whole:
+        assert 0 <= start <= end <= mixture.num_samples
+        assert start in (mixture.num_samples, pytest.approx(onset * 16000, abs=1.1))
+        assert end in (mixture.num_samples, pytest.approx(source.end / mixture.speed, abs=0.5))
+    assert (mixture.mode == "min") or max(end for _, end in mixture.spans) == mixture.num_samples
 
 
 def test_text_is_serialized_in_order_of_onset():
@@ -92,6 +106,11 @@ def with_source(**values) -> dict:
         (good() | {"noise": {"path": "n", "gain": 1}}, "noise without the key 'offset'"),
         (good() | {"noise": {"path": "n", "gain": 1, "offset": -1}}, "negative"),
         (good() | {"mode": "mean"}, "mode 'mean'"),
+        (good() | {"peak": "high"}, "peak 'high'"),
+        (good() | {"speed": 0}, "'speed' must be a number above zero"),
+        (good() | {"speed": "fast"}, "'speed' must be a number above zero"),
+        (good() | {"recording": {"path": "m", "offset_samples": -1}}, "offset_samples -1 is negative"),
+        (good() | {"recording": {"offset_samples": 1}}, "recording without the key 'path'"),
         (good() | {"sample_rate": 8000}, "8000"),
         ([], "JSON object"),
     ],

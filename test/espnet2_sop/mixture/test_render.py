@@ -1,5 +1,7 @@
 """If these fail, mixtures do not sound as their manifest says."""
 
+import math
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.manifest import Mixture, Noise, Source
-from espnet2_sop.mixture.render import change_speed, render
+from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
+from espnet2_sop.mixture.render import change_speed, extend_noise, render
 
 LENGTHS = {"a": 50, "b": 300, "n": 70}
 
@@ -22,9 +24,22 @@ def folder(tmp_path_factory):
     return path
 
 
+def faded(noise: np.ndarray, length: int) -> np.ndarray:
+    """Noise shorter than half a second, repeated with fades over half of it; every sample by itself."""
+    fade, out = len(noise) // 2, list(noise)
+    while len(out) < length:
+        start = len(out) - fade
+        for i in range(fade):
+            weight = 0.5 - 0.5 * math.cos(math.pi * i / (fade - 1))
+            out[start + i] = out[start + i] * (1 - weight) + noise[i] * weight
+        out += list(noise[fade:])
+    return np.array(out[:length])
+
+
 def slow_render(mixture: Mixture, audio: dict[str, np.ndarray]) -> np.ndarray:
     """Every sample by itself, in double precision; speed 1 only."""
     ends = [round(s.onset * 16000) + s.num_samples for s in mixture.sources]
+    noise = mixture.noise and faded(audio[mixture.noise.path], mixture.noise.offset + max(ends))
     out = []
     for t in range(max(ends) if mixture.mode == "max" else min(ends)):
         value = 0.0
@@ -33,9 +48,10 @@ def slow_render(mixture: Mixture, audio: dict[str, np.ndarray]) -> np.ndarray:
             if 0 <= index < s.num_samples:
                 value += s.gain * audio[s.path][index]
         if mixture.noise:
-            noise = audio[mixture.noise.path]
-            value += mixture.noise.gain * noise[(mixture.noise.offset + t) % len(noise)]
+            value += mixture.noise.gain * noise[mixture.noise.offset + t]
         out.append(value)
+    if mixture.peak == "clip":
+        return np.clip(out, -1, 1)
     peak = max(abs(value) for value in out)
     return np.array(out) * (0.9 / peak if peak > 0.9 else 1.0)
 
@@ -51,13 +67,18 @@ def test_rendering_agrees_with_a_slow_loop(folder, data):
     )
     noise = Noise(str(folder / "n.wav"), data.draw(st.integers(0, 69)), data.draw(st.floats(0, 1)))
     mixture = Mixture(
-        "m", rows, data.draw(st.sampled_from([None, noise])), mode=data.draw(st.sampled_from(["max", "min"]))
+        "m",
+        rows,
+        data.draw(st.sampled_from([None, noise])),
+        mode=data.draw(st.sampled_from(["max", "min"])),
+        peak=data.draw(st.sampled_from(["scale", "clip"])),
     )
     audio = {str(folder / f"{n}.wav"): soundfile.read(folder / f"{n}.wav")[0] for n in LENGTHS}
     waveform = render(mixture, AudioReader(10**6))
     assert waveform.dtype == np.float32
     assert waveform.shape == (mixture.num_samples,)
-    np.testing.assert_allclose(waveform, slow_render(mixture, audio), atol=2e-6)
+    tolerance = 2e-6 if mixture.peak == "scale" else 4e-5  # 1 is clipped to the largest number of 16 bits
+    np.testing.assert_allclose(waveform, slow_render(mixture, audio), atol=tolerance)
 
 
 def test_rendering_does_not_depend_on_the_memory(folder):
@@ -92,3 +113,38 @@ def test_a_noise_offset_behind_the_file_is_refused(folder):
     rows = (Source(str(folder / "a.wav"), "1", "X", 0.0, 1.0, 50),)
     with pytest.raises(UserError, match="behind the end"):
         render(Mixture("m", rows, Noise(str(folder / "n.wav"), 70, 1.0)), AudioReader())
+
+
+@given(length=st.integers(1, 40000), needed=st.integers(1, 90000))
+@settings(max_examples=40)
+def test_extended_noise_keeps_its_start_and_its_level(length, needed):
+    noise = np.ones(length, np.float32)
+    extended = extend_noise(noise, needed)
+    assert extended.shape == (needed,)
+    assert extended.dtype == np.float32
+    if length > 3:  # the two halves of the window add up to one
+        np.testing.assert_allclose(extended, 1, atol=1e-6)
+
+
+@given(speed=st.sampled_from([0.9, 1.1, 0.8]), mode=st.sampled_from(["max", "min"]))
+def test_a_mixture_at_another_speed_is_the_whole_mixture_resampled(folder, speed, mode):
+    rows = tuple(
+        Source(str(folder / f"{name}.wav"), name, "X", onset, 0.3, LENGTHS[name])
+        for name, onset in (("b", 0.0), ("a", 0.003))
+    )
+    mixture = Mixture("m", rows, Noise(str(folder / "n.wav"), 0, 0.3), mode=mode)
+    fast = Mixture("m", rows, mixture.noise, mode=mode, speed=speed)
+    played = render(fast, AudioReader())
+    np.testing.assert_allclose(played, change_speed(render(mixture, AudioReader()), speed), atol=1e-6)
+    assert len(played) == fast.num_samples == round(mixture.num_samples / speed)
+    assert fast.onsets == [0.0, 0.003 / speed]
+    assert fast.spans[1][0] == round(48 / speed)
+    assert fast.overlap_ratio == pytest.approx(mixture.overlap_ratio, abs=0.02)
+
+
+def test_a_stored_mixture_is_read_not_mixed(folder):
+    rows = (Source("gone.wav", "1", "X", 0.0, 0.5, 300),)
+    mixture = Mixture("m", rows, recording=Recording(str(folder / "b.wav")))
+    np.testing.assert_array_equal(render(mixture, AudioReader()), AudioReader().read(folder / "b.wav"))
+    with pytest.raises(UserError, match="a.wav: ends before sample 300 of the manifest; prepare the data again"):
+        render(Mixture("m", rows, recording=Recording(str(folder / "a.wav"))), AudioReader())

@@ -1,0 +1,61 @@
+"""`espnet2-sop validate`: checks data directories and prints every problem."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet2_sop.errors import UserError
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="espnet2-sop validate",
+        description="Checks that the files of data directories agree and that their audio exists. Prints every problem"
+        " as 'file, line n: what'; the exit status is 1 if there is any.",
+    )
+    parser.add_argument("data", type=Path, nargs="+", help="data directories made by `prepare` or `format`")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    problems = sum([validate(folder) for folder in args.data])
+    if problems:
+        sys.exit(1)
+
+
+def validate(folder: Path) -> int:
+    """Prints the problems of a data directory, or what it holds; returns their number."""
+    problems, held = (simulation if (folder / "simulation.yaml").is_file() else mixtures)(folder)
+    print("\n".join(problems) if problems else f"{folder}: ok: {held}")
+    return len(problems)
+
+
+def mixtures(folder: Path) -> tuple[list[str], str]:
+    """Problems of a directory of fixed mixtures, and what it holds if there are none."""
+    from espnet2_sop.mixture.datadir import check_data_dir
+    from espnet2_sop.mixture.manifest import read_manifest
+
+    if problems := check_data_dir(folder):
+        return problems, ""
+    held = read_manifest(folder / "mixtures.jsonl")
+    counts = ", ".join(str(count) for count in sorted({mixture.num_talkers for mixture in held}))
+    hours = sum(mixture.duration for mixture in held) / 3600
+    return [], f"{len(held)} mixtures of {counts} talker(s), {hours:.2f} hours"
+
+
+def simulation(folder: Path) -> tuple[list[str], str]:
+    """Problems of a directory of a simulation, and what it holds if there are none."""
+    from espnet2_sop.mixture.loader import MixtureStore
+
+    try:
+        store = MixtureStore(folder / "simulation.yaml")
+    except UserError as error:
+        return [str(error)], ""
+    items = [*store.pool, *store.noises]
+    problems = [f"{folder}: no such audio file: {item.path}" for item in items if not Path(item.path).is_file()]
+    return problems, f"{len(store.pool)} utterances and {len(store.noises)} noises to draw from"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""WHAM noises, and those of changed speed that LibriMix adds to its training set."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.parallel import run, write_wav
+from espnet2_sop.mixture.render import change_speed
+
+AUGMENTED = re.compile(r"(?P<stem>.+)sp(?P<speed>08|12)(?P<extension>\.\w+)")
+SPEEDS = {"08": 0.8, "12": 1.2}
+
+
+@dataclasses.dataclass(frozen=True)
+class NewNoise:
+    """A noise to be made: `plain` played at `speed` becomes `path`."""
+
+    path: str
+    plain: str
+    speed: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Noises:
+    """Where the noises of a metadata CSV are.
+
+    Attributes:
+        paths: {noise_path of the CSV: audio file}.
+        new: Those of the audio files that have to be made.
+    """
+
+    paths: dict[str, str]
+    new: list[NewNoise]
+
+    @property
+    def needed(self) -> list[str]:
+        """The files that have to be there before anything is made."""
+        made = {noise.path for noise in self.new}
+        return [path for path in self.paths.values() if path not in made] + [noise.plain for noise in self.new]
+
+    def make(self, nj: int = 1) -> None:
+        """Makes the new noises in nj processes; each is written whole or not at all."""
+        for _ in run(_make, self.new, nj, "noises of changed speed"):
+            pass
+
+
+def find_noises(names: Iterable[str], root: str | Path, augmented: str | Path | None = None) -> Noises:
+    """Finds noises below a WHAM folder, with or without those of changed speed.
+
+    LibriMix trains with 20,000 noises of WHAM and the same at speeds 0.8 and 1.2: `tr/NAMEsp08.wav` and
+    `tr/NAMEsp12.wav`, the first channel of `tr/NAME.wav` after SoX's `speed` (augment_train_noise.py), written beside
+    them. Where they are not, they can be made in another folder by `change_speed`, whose resampler is SoX's own as a
+    library: noises have the same length, and differ by 3 steps of 16 bits at most (0.05 on average) from SoX 14.4.
+
+    Args:
+        names: Names relative to `root`, as a metadata CSV has them.
+        root: WHAM noise folder.
+        augmented: Folder in which noises of changed speed are, or are to be made, that `root` lacks; None makes none.
+    """
+    paths, new = {}, []
+    for name in names:
+        paths[name] = os.path.join(root, name)
+        match = AUGMENTED.fullmatch(name)
+        if augmented is None or match is None or os.path.isfile(paths[name]):
+            continue
+        paths[name] = os.path.join(augmented, name)
+        if not os.path.isfile(paths[name]):
+            plain = os.path.join(root, match["stem"] + match["extension"])
+            new.append(NewNoise(paths[name], plain, SPEEDS[match["speed"]]))
+    return Noises(paths, new)
+
+
+def _make(noise: NewNoise) -> None:
+    samples = AudioReader().read(noise.plain, first_channel=True)
+    write_wav(noise.path, change_speed(samples, noise.speed))
