@@ -187,7 +187,7 @@ def check_data_dir(folder: str | Path) -> list[str]:
         problems += _row_problems(folder, number, mixture, rows, [table[mixture.id] for table in talkers])
         if info["num_talkers"] not in (None, mixture.num_talkers):
             problems.append(f"{folder / 'info.json'}: {info['num_talkers']} talkers, {mixture.id} has another number")
-        for path in [source.path for source in mixture.sources] + ([mixture.noise.path] if mixture.noise else []):
+        for path in mixture.audio_paths:
             missing.setdefault(path, number)
     problems += [
         f"{folder / 'mixtures.jsonl'}, line {number}: no such audio file: {path}"

@@ -11,6 +11,7 @@ from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
 from espnet2_sop.mixture.pool import read_noise_pool, read_pool
 from espnet2_sop.mixture.render import render
+from espnet2_sop.mixture.room import read_room_pool
 from espnet2_sop.mixture.simulate import draw, read_config
 
 CACHE_BYTES = 256 * 2**20
@@ -42,7 +43,8 @@ class MixtureStore:
             self.config = read_config(path)
             self.pool = read_pool(path.parent / self.config.pool)
             self.noises = read_noise_pool(path.parent / self.config.noises) if self.config.noise_prob > 0 else []
-            self._take(draw(self.config, self.pool, self.noises, self.epoch))
+            self.rooms = read_room_pool(path.parent / self.config.rooms) if self.config.room_prob > 0 else []
+            self._take(draw(self.config, self.pool, self.noises, self.epoch, self.rooms))
         else:
             raise UserError(f"{path}: expected a mixture manifest (.jsonl) or a simulation (.yaml)")
         if not self.mixtures:
@@ -54,7 +56,7 @@ class MixtureStore:
     def set_epoch(self, epoch: int) -> None:
         """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are."""
         if self.config is not None and epoch != self.epoch:
-            self._take(draw(self.config, self.pool, self.noises, epoch))
+            self._take(draw(self.config, self.pool, self.noises, epoch, self.rooms))
             self.epoch = epoch
 
     def lengths(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.text.serialized import SC, serialize
 
 MODES = ("max", "min")
+PEAKS = ("scale", "clip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +26,10 @@ class Source:
         text: What is said, words separated by single spaces.
         onset: Start in the mixture in seconds.
         gain: Factor on the samples of the file.
-        num_samples: Samples in the file.
+        num_samples: Samples in the file, or in the part of it that is taken.
         speed: Playing speed; 1.1 makes the source 10 % shorter (and higher).
+        offset: First sample of the part that is taken; None takes the whole file.
+        room: Audio file of a room response through which the source is heard, or None.
     """
 
     path: str
@@ -36,6 +39,8 @@ class Source:
     gain: float
     num_samples: int
     speed: float = 1.0
+    offset: int | None = None
+    room: str | None = None
 
     @property
     def start(self) -> int:
@@ -63,6 +68,14 @@ class Noise:
 
 
 @dataclasses.dataclass(frozen=True)
+class Recording:
+    """A waveform that is read instead of being mixed: `path` from sample `offset_samples` on."""
+
+    path: str
+    offset_samples: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Mixture:
     """Talkers in order of onset and their noise.
 
@@ -72,6 +85,9 @@ class Mixture:
         noise: Background noise or None.
         sample_rate: Always 16000.
         mode: "max" keeps all talkers to their ends, "min" stops with the first that ends.
+        recording: Where the waveform is read; None mixes it from the sources.
+        peak: What is done where the sum is too loud: "scale" makes the whole mixture softer (LibriMix), "clip" cuts
+            off what 16 bits cannot hold (LibriSpeechMix).
     """
 
     id: str
@@ -79,6 +95,8 @@ class Mixture:
     noise: Noise | None = None
     sample_rate: int = SAMPLE_RATE
     mode: str = "max"
+    recording: Recording | None = None
+    peak: str = "scale"
 
     @property
     def num_talkers(self) -> int:
@@ -117,18 +135,35 @@ class Mixture:
         """Serialized text: the talkers' texts in order of onset, joined by ` <sc> `."""
         return serialize(source.text for source in self.sources)
 
+    @property
+    def audio_paths(self) -> list[str]:
+        """The files that rendering reads."""
+        if self.recording is not None:
+            return [self.recording.path]
+        paths = [path for source in self.sources for path in (source.path, source.room) if path is not None]
+        return paths + ([self.noise.path] if self.noise else [])
+
     def to_dict(self) -> dict[str, Any]:
-        """The mixture as a line of a manifest holds it."""
+        """The mixture as a line of a manifest holds it: what few mixtures have is left out where it is the default."""
         record = dataclasses.asdict(self)
-        record["sources"] = [dataclasses.asdict(source) for source in self.sources]
+        record["sources"] = [without_none(dataclasses.asdict(source)) for source in self.sources]
+        if self.recording is None:
+            del record["recording"]
+        if self.peak == PEAKS[0]:
+            del record["peak"]
         return record
+
+
+def without_none(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without the keys that have no value."""
+    return {key: value for key, value in record.items() if value is not None}
 
 
 def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
     """Makes a flat dataclass of a JSON object after checking its keys and types.
 
     Args:
-        cls: Dataclass with str, int and float fields.
+        cls: Dataclass with fields of type str, int, float, or one of them or None.
         record: What JSON gave.
         where: "file, line n", for messages.
 
@@ -146,7 +181,8 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
     for name, value in record.items():
         kinds = (int, float) if hints[name] is float else (hints[name],)
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise UserError(f"{where}: {name!r} must be of type {hints[name].__name__}, got {value!r}")
+            kind = getattr(hints[name], "__name__", hints[name])  # a union has no name
+            raise UserError(f"{where}: {name!r} must be of type {kind}, got {value!r}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{where}: {name!r} must be finite, got {value!r}")
     return cls(**record)
@@ -178,6 +214,8 @@ def _source(record: Any, where: str) -> Source:
         raise UserError(f"{where}: text {source.text!r}: words must be separated by single spaces, without <sc>")
     if source.onset < 0 or source.speed <= 0 or source.num_samples <= 0 or source.length <= 0:
         raise UserError(f"{where}: source {source.path!r} needs onset >= 0, speed > 0 and num_samples > 0")
+    if source.offset is not None and source.offset < 0:
+        raise UserError(f"{where}: source {source.path!r}: offset {source.offset} is negative")
     return source
 
 
@@ -201,12 +239,20 @@ def _mixture(record: Any, where: str) -> Mixture:
         noise = from_dict(Noise, noise, where)
         if noise.offset < 0:
             raise UserError(f"{where}: noise offset {noise.offset} is negative")
+    recording = record.get("recording")
+    if recording is not None:
+        recording = from_dict(Recording, recording, where)
+        if recording.offset_samples < 0:
+            raise UserError(f"{where}: recording offset_samples {recording.offset_samples} is negative")
     mode, rate = record.get("mode", "max"), record.get("sample_rate", SAMPLE_RATE)
+    peak = record.get("peak", PEAKS[0])
     if mode not in MODES:
         raise UserError(f"{where}: mode {mode!r}; one of: {', '.join(MODES)}")
+    if peak not in PEAKS:
+        raise UserError(f"{where}: peak {peak!r}; one of: {', '.join(PEAKS)}")
     if rate != SAMPLE_RATE:
         raise UserError(f"{where}: sample_rate {rate!r}; only {SAMPLE_RATE} is supported")
-    return Mixture(name, sources, noise, rate, mode)
+    return Mixture(name, sources, noise, rate, mode, recording, peak)
 
 
 def read_manifest(path: str | Path) -> list[Mixture]:
