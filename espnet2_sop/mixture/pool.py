@@ -14,7 +14,7 @@ from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import from_dict, read_json_lines, without_none, write_json_lines
 
-EXTENSIONS = (".flac", ".wav", ".ogg", ".opus")
+EXTENSIONS = (".flac", ".wav", ".ogg", ".opus", ".sph")
 
 
 @dataclasses.dataclass(frozen=True)
