@@ -33,7 +33,7 @@ def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
 
     The largest value of the response is its direct path. What comes before it is only the way through the air (and
     the ringing of filters), so the output is shifted until the direct path arrives without delay: the onset of a
-    talker stays true. The response is scaled to unit energy, which leaves the level about as it was.
+    talker stays true. The output is scaled to the energy of the input, so that its level stays true, too.
 
     Args:
         samples: (T,) float32.
@@ -44,9 +44,9 @@ def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
     """
     from scipy.signal import oaconvolve
 
-    direct = int(np.abs(response).argmax())
-    energy = np.sqrt(np.sum(np.square(response, dtype=np.float64)))
-    return oaconvolve(samples, (response / energy).astype(np.float32))[direct:].astype(np.float32)
+    heard = oaconvolve(samples, response)[int(np.abs(response).argmax()) :]
+    before, after = (np.sum(np.square(x, dtype=np.float64)) for x in (samples, heard))
+    return (heard * np.sqrt(before / after)).astype(np.float32) if after > 0 else samples
 
 
 def build_room_pool(folder: str | Path) -> list[RoomResponse]:

@@ -44,9 +44,10 @@ def test_reverberation_is_a_convolution_from_the_direct_path_on():
     slow = np.zeros(300 + 79)
     for index, value in enumerate(samples):
         slow[index : index + 80] += value * response
-    slow /= np.sqrt((response**2).sum())
+    slow = slow[20:] * np.sqrt((samples**2).sum() / (slow[20:] ** 2).sum())
     assert heard.dtype == np.float32
-    assert heard == pytest.approx(slow[20:], abs=1e-5)
+    assert heard == pytest.approx(slow, abs=1e-5)
+    assert not reverberate(np.zeros(9, np.float32), response.astype(np.float32)).any()
 
 
 def test_real_room_keeps_onset_and_level(an4):
@@ -60,8 +61,8 @@ def test_real_room_keeps_onset_and_level(an4):
         assert len(heard) == len(plain)
         assert not heard[:8000].any()
         lags = np.correlate(heard, plain[200:-200], "valid")
-        assert abs(int(lags.argmax()) - 200) <= 16  # 1 ms: early reflections blur the direct path
-        assert abs(10 * np.log10((heard**2).mean() / (plain**2).mean())) < 3
+        assert abs(int(lags.argmax()) - 200) <= 32  # 2 ms: early reflections blur the direct path
+        assert abs(10 * np.log10((heard**2).sum() / (plain**2).sum())) < 1  # the end of the sound is cut off
         assert Mixture("m", (source,)).audio_paths == [utterance.path, str(path)]
 
 

@@ -6,14 +6,16 @@ set -euo pipefail
 datadir=data
 fotaq=
 rule=conf/simulation.yaml
-rooms=0
+rooms=0    # simulated rooms of each set
+noises=96  # synthetic noises of train; dev and test have a quarter of it each
 while [ $# -gt 0 ]; do
     case "$1" in
         --datadir) datadir="$2" ;;
         --fotaq) fotaq="$2" ;;
         --rule) rule="$2" ;;
         --rooms) rooms="$2" ;;
-        *) echo "local/data.sh: error: no option $1 (--datadir, --fotaq, --rule, --rooms)" >&2; exit 1 ;;
+        --noises) noises="$2" ;;
+        *) echo "local/data.sh: error: no option $1 (--datadir, --fotaq, --rule, --rooms, --noises)" >&2; exit 1 ;;
     esac
     shift 2
 done
@@ -29,8 +31,8 @@ prepare() { # prepare MODE SUBSET OPTION...: of the utterances of one subset
 seed=0
 for name in train dev test; do
     seed=$((seed + 1))
-    number=24
-    [ "${name}" != train ] || number=96
+    number=$((noises / 4))
+    [ "${name}" != train ] || number="${noises}"
     prepare noise train --number "${number}" --seed "${seed}" --out "${datadir}/noise/${name}"
     [ "${rooms}" -eq 0 ] ||
         espnet2-sop prepare rooms --number "${rooms}" --seed "${seed}" --out "${datadir}/rooms/${name}"
