@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.mixture.manifest import Mixture, Noise, Source, read_manifest, write_manifest
+from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source, read_manifest, write_manifest
 
 words = st.lists(st.text("ABCÄ'", min_size=1, max_size=4), min_size=1, max_size=3).map(" ".join)
 sources = st.builds(
@@ -21,6 +21,8 @@ sources = st.builds(
     gain=st.floats(0.01, 4),
     num_samples=st.integers(2, 400),
     speed=st.sampled_from([1.0, 0.9, 1.13]),
+    offset=st.none() | st.integers(0, 9),
+    room=st.none() | st.just("room.flac"),
 )
 mixtures = st.builds(
     Mixture,
@@ -28,6 +30,8 @@ mixtures = st.builds(
     sources=st.lists(sources, min_size=1, max_size=4).map(lambda rows: tuple(sorted(rows, key=lambda s: s.onset))),
     noise=st.none() | st.builds(Noise, st.just("n.wav"), st.integers(0, 9), st.floats(0, 2)),
     mode=st.sampled_from(["max", "min"]),
+    recording=st.none() | st.builds(Recording, st.just("r.wav"), st.integers(0, 9)),
+    peak=st.sampled_from(["scale", "clip"]),
 )
 
 
@@ -92,6 +96,12 @@ def with_source(**values) -> dict:
         (good() | {"noise": {"path": "n", "gain": 1}}, "noise without the key 'offset'"),
         (good() | {"noise": {"path": "n", "gain": 1, "offset": -1}}, "negative"),
         (good() | {"mode": "mean"}, "mode 'mean'"),
+        (good() | {"peak": "cut"}, "peak 'cut'; one of: scale, clip"),
+        (good() | {"recording": {"path": "r", "offset_samples": -1}}, "offset_samples -1 is negative"),
+        (good() | {"recording": "r.wav"}, "keys of a recording"),
+        (with_source(offset=-5), "offset -5 is negative"),
+        (with_source(offset=1.5), "'offset' must be of type int | None"),
+        (with_source(room=3), "'room' must be of type str | None"),
         (good() | {"sample_rate": 8000}, "8000"),
         ([], "JSON object"),
     ],

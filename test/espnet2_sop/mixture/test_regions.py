@@ -82,7 +82,7 @@ def test_what_cannot_be_used_is_counted(meeting):
     assert dropped == {"longer than max_duration without a silence": 1, "more than 2 talkers": 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_every_word_is_in_one_region_and_no_region_is_cut_within_one(meeting, data):
     rows = []
