@@ -8,7 +8,7 @@ from espnet2_sop import __version__
 from espnet2_sop.errors import UserError
 
 COMMANDS = {
-    "prepare": "LibriMix-style CSVs and LibriSpeech folders to mixture manifests and data directories",
+    "prepare": "corpora of all kinds to mixture manifests and data directories",
     "format": "filter a data directory by length, write shapes, check it",
     "validate": "check data directories and print every problem with its file and line",
     "vocab": "the vocabulary of the serialized CTC heads",

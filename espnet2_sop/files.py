@@ -1,6 +1,7 @@
 """Small text files: written whole or not at all, read with the place of every mistake."""
 
 import contextlib
+import gzip
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,9 +44,9 @@ def atomic_write(path: str | Path) -> Iterator[IO[str]]:
 
 
 def open_text(path: str | Path) -> IO[str]:
-    """Opens a UTF-8 text file for reading; a missing one is a UserError."""
+    """Opens a UTF-8 text file for reading, a compressed one if its name ends in `.gz`; a missing one is a UserError."""
     try:
-        return open(path, encoding="utf-8")
+        return gzip.open(path, "rt", encoding="utf-8") if str(path).endswith(".gz") else open(path, encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:

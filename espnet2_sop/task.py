@@ -39,7 +39,7 @@ class SOPTask(AbsTask):
             "--single_talker_epochs",
             type=int,
             default=0,
-            help="so many epochs at the start draw single talkers only, so that the projector aligns (simulations only)",
+            help="so many epochs at the start draw single talkers only: the projector aligns first (simulations only)",
         )
         for name, text in {
             "downsampler": "ConvDownsampler",

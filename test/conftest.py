@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import importlib.resources
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +95,42 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
             write_audio(noise / subset / f"noise{number}{extension}", samples)
     tables = {n: _metadata(root / "metadata" / f"mini{n}mix_test.csv", n, utterances, rng) for n in (1, 2, 3)}
     return Corpus(root, speech, noise, tables)
+
+
+@dataclasses.dataclass(frozen=True)
+class RealUtterance:
+    """One utterance of AN4."""
+
+    path: str
+    speaker: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class AN4:
+    """Real speech, noises and room responses, as ESPnet ships them for its own tests.
+
+    Attributes:
+        utterances: {name: utterance}, 7 of 4 speakers, 16 kHz NIST SPHERE files.
+        noise: Folder of two noises.
+        rooms: Folder with two measured responses.
+    """
+
+    utterances: dict[str, RealUtterance]
+    noise: Path
+    rooms: Path
+
+
+@pytest.fixture(scope="session")
+def an4(tmp_path_factory: pytest.TempPathFactory) -> AN4:
+    root = tmp_path_factory.mktemp("an4")
+    archive = importlib.resources.files("egs3").joinpath("mini_an4/esp2_asr/downloads.tar.gz")
+    with archive.open("rb") as f, tarfile.open(fileobj=f) as tar:
+        tar.extractall(root, filter="data")
+    found = {}
+    for part in ("train", "test"):
+        for line in (root / f"downloads/an4/etc/an4_{part}.transcription").read_text().splitlines():
+            words, _, name = line.removesuffix(")").replace("<s>", "").replace("</s>", "").partition("(")
+            (path,) = root.rglob(f"{name}.sph")
+            found[name] = RealUtterance(str(path), name.split("-")[1], " ".join(words.split()))
+    return AN4(found, root / "downloads/noise", root / "downloads/rirs")

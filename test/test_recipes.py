@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 MINI = ROOT / "egs2/mini_librimix/sop_asr1"
+RECIPES = sorted(path.parent for path in ROOT.glob("egs2/*/sop_asr1/run.sh"))
 SYSTEMS = ("ctc", "sot", "sot_continued", "sop")
 
 
@@ -84,15 +85,17 @@ def test_wrong_options_are_one_line(options, message):
     assert len(result.stderr.strip().splitlines()) <= 2
 
 
-def test_control_gets_as_many_updates_as_stage_3():
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+def test_control_gets_as_many_updates_as_stage_3(recipe):
     """Without this the comparison of sop and sot_continued would prove nothing."""
-    sop, control = (yaml.safe_load((MINI / f"conf/train_{n}.yaml").read_text()) for n in ("sop", "sot_continued"))
+    sop, control = (yaml.safe_load((recipe / f"conf/train_{n}.yaml").read_text()) for n in ("sop", "sot_continued"))
     assert sop["max_epoch"] * sop["num_iters_per_epoch"] == control["max_epoch"] * control["num_iters_per_epoch"]
 
 
 @pytest.mark.parametrize("name", ["sot", "ctc", "sop", "sot_continued"])
-def test_schedule_is_as_long_as_the_training(name):
-    conf = yaml.safe_load((MINI / f"conf/train_{name}.yaml").read_text())
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+def test_schedule_is_as_long_as_the_training(recipe, name):
+    conf = yaml.safe_load((recipe / f"conf/train_{name}.yaml").read_text())
     assert conf["scheduler_conf"]["total_steps"] == conf["max_epoch"] * conf["num_iters_per_epoch"] + 1
 
 

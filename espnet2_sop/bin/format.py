@@ -80,17 +80,21 @@ def mixtures(args: argparse.Namespace) -> tuple[int, Counter]:
 def simulation(args: argparse.Namespace) -> tuple[int, Counter]:
     """Formats the pool of a simulation and tries to draw from it."""
     from espnet2_sop.mixture.pool import read_noise_pool, read_pool, write_pool
+    from espnet2_sop.mixture.room import read_room_pool
     from espnet2_sop.mixture.simulate import draw, read_config
 
     rule = args.src / "simulation.yaml"
     config = read_config(rule)
     pool, noises = read_pool(args.src / config.pool), read_noise_pool(args.src / config.noises)
+    rooms = read_room_pool(args.src / config.rooms) if config.room_prob > 0 else []
     kept, dropped = by_length(pool, args)
-    if missing := [item.path for item in [*kept, *noises] if not Path(item.path).is_file()]:
+    if missing := [item.path for item in [*kept, *noises, *rooms] if not Path(item.path).is_file()]:
         raise UserError(f"{args.src}: {len(missing)} audio files are missing, such as {missing[0]}; prepare it again")
-    draw(config, kept, noises, epoch=1)
+    draw(config, kept, noises, 1, rooms)
     write_pool(args.dst / config.pool, kept)
     write_pool(args.dst / config.noises, noises)
+    if rooms:
+        write_pool(args.dst / config.rooms, rooms)
     with open_text(rule) as source, atomic_write(args.dst / "simulation.yaml") as f:
         f.write(source.read())
     return len(kept), dropped

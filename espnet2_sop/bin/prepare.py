@@ -1,10 +1,22 @@
-"""`espnet2-sop prepare`: LibriMix-style CSVs and LibriSpeech folders to data directories."""
+"""`espnet2-sop prepare`: corpora of all kinds to data directories."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return int(text)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -12,8 +24,15 @@ def get_parser() -> argparse.ArgumentParser:
         prog="espnet2-sop prepare",
         description="Makes one data directory; does nothing if it is there already, newer than its inputs.",
     )
-    modes = parser.add_subparsers(dest="mode", required=True, metavar="librimix|offsets|simulation")
-    fixed = modes.add_parser("librimix", help="fixed mixtures from LibriMix metadata CSVs with start offsets")
+    modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE")
+
+    def mode(name: str, text: str, *groups: Callable) -> argparse.ArgumentParser:
+        made = modes.add_parser(name, help=text, description=text)
+        for add in (*groups, _add_out):
+            add(made)
+        return made
+
+    fixed = mode("librimix", "fixed mixtures from LibriMix metadata CSVs with start offsets", _add_noise)
     fixed.add_argument(
         "--csv",
         type=Path,
@@ -22,6 +41,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="metadata; with several CSVs or both conditions, ids get a prefix such as 2mix-noisy_",
     )
     fixed.add_argument("--condition", choices=("clean", "noisy", "both"), required=True, help="without or with noise")
+    fixed.add_argument("--speech_root", type=Path, required=True, help="LibriSpeech folder")
     fixed.add_argument(
         "--mode",
         dest="mix_mode",
@@ -50,64 +70,74 @@ def get_parser() -> argparse.ArgumentParser:
         help="make noises of changed speed (NAMEsp08.wav, NAMEsp12.wav) here where noise_root lacks them",
     )
     fixed.add_argument("--nj", type=int, default=1, help="processes that write audio (default: %(default)s)")
-    offsets = modes.add_parser("offsets", help="draw start offsets for LibriMix metadata CSVs that have none")
+
+    offsets = mode("offsets", "start offsets drawn for LibriMix metadata CSVs that have none")
     offsets.add_argument("--csv", type=Path, nargs="+", required=True, help="metadata of two or three talkers")
-    offsets.add_argument("--seed", type=int, default=0, help="decides the offsets (default: %(default)s)")
-    offsets.add_argument("--out", type=Path, required=True, help="folder for the CSVs with offsets, names unchanged")
-    drawn = modes.add_parser("simulation", help="training mixtures drawn anew in every epoch")
-    drawn.add_argument("--subset", nargs="+", required=True, help="folders below speech_root, e.g. train-clean-100")
-    drawn.add_argument("--config", type=Path, required=True, help="rule of the simulation (YAML)")
-    for mode in (fixed, drawn):
-        mode.add_argument("--speech_root", type=Path, required=True, help="LibriSpeech folder")
-        mode.add_argument("--noise_root", type=Path, help="folder of noises; needed for noisy mixtures")
-        mode.add_argument("--out", type=Path, required=True, help="data directory to make")
+    offsets.add_argument("--seed", type=natural, default=0, help="decides the offsets (default: %(default)s)")
+
+    mixes = mode("librispeechmix", "fixed mixtures from LibriSpeechMix lists")
+    mixes.add_argument("--list", type=Path, nargs="+", required=True, help="lists, such as test-clean-2mix.jsonl")
+    mixes.add_argument("--speech_root", type=Path, required=True, help="LibriSpeech folder")
+
+    pool = (_add_librispeech, _add_tables)
+    rule = (*pool, _add_rule, _add_noise)
+    mode("simulation", "training mixtures drawn anew in every epoch", *rule)
+    drawn = mode("fixed", "mixtures drawn once, by the rule of a simulation", *rule)
+    drawn.add_argument("--talkers", type=positive, nargs="+", required=True, help="numbers of talkers")
+    drawn.add_argument("--condition", choices=("clean", "noisy", "both"), required=True, help="without or with noise")
+    drawn.add_argument(
+        "--number", type=positive, required=True, help="mixtures for each number of talkers and condition"
+    )
+
+    real = mode("segments", "real conversations, cut where nobody speaks", _add_tables)
+    real.add_argument("--stm", type=Path, help="who said what and when; needs --audio")
+    real.add_argument("--audio", type=Path, help="folder of the recordings that the STM names")
+    real.add_argument("--max_pause", type=float, default=0.0, help="seconds of silence inside a region [%(default)s]")
+    real.add_argument("--max_duration", type=float, default=20.0, help="longest region in seconds [%(default)s]")
+    real.add_argument("--max_talkers", type=positive, default=3, help="most talkers of a region [%(default)s]")
+
+    noise = mode("noise", "synthetic noises where no recorded ones are at hand", *pool, _add_seed)
+    noise.add_argument("--number", type=positive, required=True, help="how many")
+    noise.add_argument("--seconds", type=float, default=20.0, help="length of each [%(default)s]")
+    rooms = mode("rooms", "simulated room responses (needs the extra 'rooms')", _add_seed)
+    rooms.add_argument("--number", type=positive, required=True, help="how many rooms")
+    rooms.add_argument("--positions", type=positive, default=3, help="talkers in each room [%(default)s]")
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = get_parser().parse_args(argv)
-    from espnet2_sop.mixture import done
-
-    if args.mode in ("librimix", "offsets"):
-        inputs, work = args.csv, {"librimix": librimix, "offsets": draw_offsets}[args.mode]
-    else:
-        texts = [path for subset in args.subset for path in (args.speech_root / subset).rglob("*.trans.txt")]
-        inputs, work = [args.config, *texts], simulation
-    options = {name: value for name, value in vars(args).items() if name != "nj"}
-    if done.is_done(args.out, options, inputs):
-        print(f"{args.out}: done already, skipped")
-        return
-    done.start(args.out)
-    print(f"{args.out}: {work(args)}")
-    done.finish(args.out, options)
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
 
 
-def librimix(args: argparse.Namespace) -> str:
-    """Writes a data directory of fixed mixtures; returns a summary."""
-    from espnet2_sop.mixture.datadir import write_data_dir
-    from espnet2_sop.mixture.librimix import at_speeds, read_librimix
-    from espnet2_sop.mixture.stored import store_mixtures
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=natural, required=True, help="decides everything, from 0 on")
 
-    mixtures = at_speeds(
-        read_librimix(
-            args.csv,
-            args.speech_root,
-            args.noise_root,
-            args.condition,
-            args.mix_mode,
-            noise_augmented=args.noise_augmented,
-            missing_list=args.out / "missing.txt",
-            length_cache=args.out.parent / ".num_samples.tsv",
-            nj=args.nj,
-        ),
-        args.speed_perturb,
+
+def _add_noise(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--noise_root", type=Path, help="folder of noises; needed for noisy mixtures")
+
+
+def _add_rule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="rule of the simulation (YAML)")
+    parser.add_argument("--room_root", type=Path, help="folder of room responses, a sub-folder for each room")
+
+
+def _add_librispeech(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--speech_root", type=Path, help="LibriSpeech-style folder; needs --subset")
+    parser.add_argument("--subset", nargs="+", help="folders below speech_root, e.g. train-clean-100")
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kaldi", type=Path, nargs="+", metavar="DIR", help="Kaldi directories of single talkers")
+    parser.add_argument(
+        "--lhotse", type=Path, nargs=2, metavar=("RECORDINGS", "SUPERVISIONS"), help="lhotse manifests (.jsonl[.gz])"
     )
-    if args.store_mixtures:
-        mixtures = store_mixtures(mixtures, args.store_mixtures / args.out.name, args.nj)
-    counts = {mixture.num_talkers for mixture in mixtures}
-    write_data_dir(mixtures, args.out, args.condition, counts.pop() if len(counts) == 1 else None)
-    hours = sum(mixture.duration for mixture in mixtures) / 3600
-    return f"{len(mixtures)} mixtures, {hours:.2f} hours"
+    parser.add_argument(
+        "--text_style",
+        choices=("as_is", "librispeech"),
+        default="as_is",
+        help="librispeech: upper-case words and apostrophes, no other signs [%(default)s]",
+    )
 
 
 def speeds(text: str) -> tuple[float, ...]:
@@ -118,35 +148,29 @@ def speeds(text: str) -> tuple[float, ...]:
     return factors
 
 
-def draw_offsets(args: argparse.Namespace) -> str:
-    """Writes metadata with start offsets; returns a summary."""
-    from espnet2_sop.mixture import offsets
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    from espnet2_sop.mixture import done, prepare
 
-    if len({csv.name for csv in args.csv}) < len(args.csv):
-        raise UserError(f"{args.out}: two of the CSVs have the same name; give each its own --out")
-    if inside := [csv for csv in args.csv if csv.parent.resolve() == args.out.resolve()]:
-        raise UserError(f"{args.out}: the folder of {inside[0]} itself; give another --out")
-    count = sum(offsets.draw_offsets(csv, args.out / csv.name, args.seed) for csv in args.csv)
-    return f"offsets of {count} mixtures"
+    options = {name: value for name, value in vars(args).items() if name != "nj"}
+    if done.is_done(args.out, options, inputs(args)):
+        print(f"{args.out}: done already, skipped")
+        return
+    done.start(args.out)
+    print(f"{args.out}: {prepare.MODES[args.mode](args)}")
+    done.finish(args.out, options)
 
 
-def simulation(args: argparse.Namespace) -> str:
-    """Writes the pools and the rule of a simulation; returns a summary."""
-    from espnet2_sop.mixture.pool import build_noise_pool, build_pool, write_pool
-    from espnet2_sop.mixture.simulate import draw, read_config
-
-    config = read_config(args.config)
-    if config.noise_prob > 0 and args.noise_root is None:
-        raise UserError(f"{args.config}: noise_prob is above 0, so --noise_root is needed")
-    pool = sorted((u for subset in args.subset for u in build_pool(args.speech_root, subset)), key=lambda u: u.id)
-    noises = build_noise_pool(args.noise_root) if args.noise_root else []
-    draw(config, pool, noises, epoch=1)
-    write_pool(args.out / config.pool, pool)
-    write_pool(args.out / config.noises, noises)
-    with open_text(args.config) as rule, atomic_write(args.out / "simulation.yaml") as f:
-        f.write(rule.read())
-    speakers = len({utterance.speaker for utterance in pool})
-    return f"{len(pool)} utterances of {speakers} speakers and {len(noises)} noises to draw from"
+def inputs(args: argparse.Namespace) -> list[Path]:
+    """The text files on which the work depends."""
+    given = vars(args)
+    files = [*given.get("csv", ()), *given.get("list", ())] + [given[k] for k in ("config", "stm") if given.get(k)]
+    files += given.get("lhotse") or ()
+    for folder in given.get("kaldi") or ():
+        files += [folder / name for name in ("wav.scp", "segments", "text", "utt2spk") if (folder / name).exists()]
+    for subset in given.get("subset") or ():
+        files += (args.speech_root / subset).rglob("*.trans.txt") if args.speech_root else ()
+    return files
 
 
 if __name__ == "__main__":

@@ -211,10 +211,13 @@ def read_librimix(
     for table in tables:
         for kind in conditions:
             part = _mixtures(table, spoken, noises.paths, kind == "noisy", mode)
-            if len(tables) * len(conditions) > 1:
-                part = [dataclasses.replace(m, id=f"{table.num_talkers}mix-{kind}_{m.id}") for m in part]
-            mixtures += part
+            mixtures += with_prefix(part, kind) if len(tables) * len(conditions) > 1 else part
     return mixtures
+
+
+def with_prefix(mixtures: list[Mixture], condition: str) -> list[Mixture]:
+    """The mixtures with ids like `2mix-noisy_ID`."""
+    return [dataclasses.replace(m, id=f"{m.num_talkers}mix-{condition}_{m.id}") for m in mixtures]
 
 
 def at_speeds(mixtures: Sequence[Mixture], speeds: Sequence[float]) -> list[Mixture]:

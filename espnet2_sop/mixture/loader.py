@@ -12,6 +12,7 @@ from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
 from espnet2_sop.mixture.pool import read_noise_pool, read_pool
 from espnet2_sop.mixture.render import render
+from espnet2_sop.mixture.room import read_room_pool
 from espnet2_sop.mixture.simulate import draw, read_config
 
 CACHE_BYTES = 256 * 2**20
@@ -43,7 +44,8 @@ class MixtureStore:
             self.config = read_config(path)
             self.pool = read_pool(path.parent / self.config.pool)
             self.noises = read_noise_pool(path.parent / self.config.noises) if self.config.noise_prob > 0 else []
-            self._take(draw(self.config, self.pool, self.noises, epoch=1))
+            self.rooms = read_room_pool(path.parent / self.config.rooms) if self.config.room_prob > 0 else []
+            self._take(draw(self.config, self.pool, self.noises, 1, self.rooms))
         else:
             raise UserError(f"{path}: expected a mixture manifest (.jsonl) or a simulation (.yaml)")
         if not self.mixtures:
@@ -61,7 +63,7 @@ class MixtureStore:
         """
         if self.config is not None and (epoch, single_talkers) != self.drawn:
             rule = dataclasses.replace(self.config, talkers={1: 1.0}) if single_talkers else self.config
-            self._take(draw(rule, self.pool, self.noises, epoch))
+            self._take(draw(rule, self.pool, self.noises, epoch, self.rooms))
             self.drawn = (epoch, single_talkers)
 
     def lengths(self) -> dict[str, int]:

@@ -27,8 +27,10 @@ class Source:
         text: What is said, words separated by single spaces.
         onset: Start in the mixture in seconds.
         gain: Factor on the samples of the file.
-        num_samples: Samples in the file.
+        num_samples: Samples in the file, or in the part of it that is taken.
         speed: Playing speed; 1.1 makes the source 10 % shorter (and higher).
+        offset: First sample of the part that is taken; None takes the whole file.
+        room: Audio file of a room response through which the source is heard, or None.
     """
 
     path: str
@@ -38,6 +40,8 @@ class Source:
     gain: float
     num_samples: int
     speed: float = 1.0
+    offset: int | None = None
+    room: str | None = None
 
     @property
     def start(self) -> int:
@@ -153,16 +157,22 @@ class Mixture:
         """The files that rendering reads."""
         if self.recording is not None:
             return [self.recording.path]
-        return [source.path for source in self.sources] + ([self.noise.path] if self.noise else [])
+        paths = [path for source in self.sources for path in (source.path, source.room) if path is not None]
+        return paths + ([self.noise.path] if self.noise else [])
 
     def to_dict(self) -> dict[str, Any]:
         """The mixture as a line of a manifest holds it: what few mixtures have is left out where it is the default."""
         record = dataclasses.asdict(self)
-        record["sources"] = list(record["sources"])
+        record["sources"] = [without_none(source) for source in record["sources"]]
         for name, default in (("recording", None), ("peak", PEAKS[0]), ("speed", 1.0)):
             if record[name] == default:
                 del record[name]
         return record
+
+
+def without_none(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without the keys that have no value."""
+    return {key: value for key, value in record.items() if value is not None}
 
 
 @functools.cache
@@ -176,7 +186,7 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
     """Makes a flat dataclass of a JSON object after checking its keys and types.
 
     Args:
-        cls: Dataclass with str, int and float fields.
+        cls: Dataclass with fields of type str, int, float, or one of them or None.
         record: What JSON gave.
         where: "file, line n", for messages.
 
@@ -193,7 +203,8 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
     for name, value in record.items():
         kinds = (int, float) if hints[name] is float else (hints[name],)
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise UserError(f"{where}: {name!r} must be of type {hints[name].__name__}, got {value!r}")
+            kind = getattr(hints[name], "__name__", hints[name])  # a union has no name
+            raise UserError(f"{where}: {name!r} must be of type {kind}, got {value!r}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{where}: {name!r} must be finite, got {value!r}")
     return cls(**record)
@@ -225,6 +236,8 @@ def _source(record: Any, where: str) -> Source:
         raise UserError(f"{where}: text {source.text!r}: words must be separated by single spaces, without <sc>")
     if source.onset < 0 or source.speed <= 0 or source.num_samples <= 0 or source.length <= 0:
         raise UserError(f"{where}: source {source.path!r} needs onset >= 0, speed > 0 and num_samples > 0")
+    if source.offset is not None and source.offset < 0:
+        raise UserError(f"{where}: source {source.path!r}: offset {source.offset} is negative")
     return source
 
 

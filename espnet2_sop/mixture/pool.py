@@ -5,20 +5,24 @@ import functools
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.manifest import from_dict, read_json_lines, write_json_lines
+from espnet2_sop.mixture.manifest import from_dict, read_json_lines, without_none, write_json_lines
 
-EXTENSIONS = (".flac", ".wav", ".ogg", ".opus")
+EXTENSIONS = (".flac", ".wav", ".ogg", ".opus", ".sph")
 
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """One utterance of one speaker; `level_db` is the RMS level of the whole file in dBFS."""
+    """One utterance of one speaker; `level_db` is its RMS level in dBFS.
+
+    With `offset` it is `num_samples` samples of the file from that one on, without it the whole file.
+    """
 
     id: str
     path: str
@@ -26,6 +30,7 @@ class Utterance:
     text: str
     num_samples: int
     level_db: float
+    offset: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,20 +128,21 @@ def build_noise_pool(folder: str | Path) -> list[NoiseFile]:
     return pool
 
 
-def _read[Record](path: str | Path, cls: type[Record]) -> list[Record]:
+def read_records[Record](path: str | Path, cls: type[Record]) -> list[Record]:
+    """Reads a pool of records of one dataclass; mistakes are UserErrors with file and line."""
     return [from_dict(cls, record, where) for where, record in read_json_lines(path)]
 
 
 def read_pool(path: str | Path) -> list[Utterance]:
     """Reads `sources.jsonl`; mistakes are UserErrors with file and line."""
-    return _read(path, Utterance)
+    return read_records(path, Utterance)
 
 
 def read_noise_pool(path: str | Path) -> list[NoiseFile]:
     """Reads `noises.jsonl`; mistakes are UserErrors with file and line."""
-    return _read(path, NoiseFile)
+    return read_records(path, NoiseFile)
 
 
-def write_pool(path: str | Path, pool: Iterable[Utterance | NoiseFile]) -> None:
-    """Writes `sources.jsonl` or `noises.jsonl`, atomically."""
-    write_json_lines(path, map(dataclasses.asdict, pool))
+def write_pool(path: str | Path, pool: Iterable[Any]) -> None:
+    """Writes `sources.jsonl`, `noises.jsonl` or `rooms.jsonl`, atomically; keys without a value are left out."""
+    write_json_lines(path, (without_none(dataclasses.asdict(record)) for record in pool))

@@ -7,6 +7,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
+from espnet2_sop.mixture.room import reverberate
 
 MAX_AMPLITUDE = 0.9  # as LibriMix
 LARGEST = 32767 / 32768  # of 16-bit samples
@@ -31,12 +32,14 @@ def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
 
 
 def _played(source: Source, reader: AudioReader) -> np.ndarray:
-    samples = reader.read(source.path)
+    start = source.offset or 0
+    samples = reader.read(source.path, start, None if source.offset is None else start + source.num_samples)
     if len(samples) != source.num_samples:
         raise UserError(
             f"{source.path}: {len(samples)} samples, but the manifest says {source.num_samples}; prepare the data again"
         )
-    return change_speed(samples, source.speed) * np.float32(source.gain)
+    played = change_speed(samples, source.speed) * np.float32(source.gain)
+    return played if source.room is None else reverberate(played, reader.read(source.room, first_channel=True))
 
 
 def extend_noise(noise: np.ndarray, length: int) -> np.ndarray:
@@ -89,7 +92,8 @@ def render(mixture: Mixture, reader: AudioReader) -> np.ndarray:
     arXiv 2005.11262) and of ESPnet's patch for start offsets (egs2/librimix/sot_asr1), so that the result differs
     from the 16-bit files that they write by their rounding only:
 
-    1. Each source is read; with a speed other than 1 it is resampled (`change_speed`), then multiplied by its gain.
+    1. Each source is read; with a speed other than 1 it is resampled (`change_speed`), then multiplied by its gain
+       and, with a room, convolved with its response (`reverberate`).
     2. Zeros go before it up to its onset. (`librimix.py` cuts offsets down to whole samples, as the patch does.)
     3. It is cut or zero-padded to `mixture.mixed_samples`: the latest end of a source in mode "max", the earliest
        in mode "min".

@@ -13,6 +13,7 @@ from espnet2_sop.files import read_yaml
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture, Noise, Source
 from espnet2_sop.mixture.pool import NoiseFile, Utterance
+from espnet2_sop.mixture.room import RoomResponse
 
 Range = tuple[float, float]
 
@@ -33,6 +34,8 @@ class SimulationConfig:
         max_duration: Longest mixture in seconds; utterances that would end later are kept for another mixture.
         pool: File of utterances, relative to the file of the rule.
         noises: File of noises, relative to the file of the rule; needed if noise_prob > 0.
+        room_prob: Share of mixtures in a room.
+        rooms: File of room responses, relative to the file of the rule; needed if room_prob > 0.
     """
 
     seed: int
@@ -46,6 +49,8 @@ class SimulationConfig:
     max_duration: float
     pool: str = "sources.jsonl"
     noises: str = "noises.jsonl"
+    room_prob: float = 0.0
+    rooms: str = "rooms.jsonl"
 
 
 def _number(value: Any, where: str) -> float:
@@ -94,12 +99,12 @@ def read_config(path: str | Path) -> SimulationConfig:
     for name, least in (("seed", 0), ("mixtures_per_epoch", 1)):
         if type(values[name]) is not int or values[name] < least:
             raise UserError(f"{where[name]} must be a whole number from {least} on, got {values[name]!r}")
-    for name in ("pool", "noises"):
+    for name in ("pool", "noises", "rooms"):
         if not isinstance(values.get(name, ""), str):
             raise UserError(f"{where[name]} must be a file name, got {values[name]!r}")
     for name in ("level_db", "noise_level_db", "speed"):
         values[name] = _range(values[name], where[name])
-    for name in ("noise_prob", "max_duration"):
+    for name in {"noise_prob", "room_prob", "max_duration"} & values.keys():
         values[name] = _number(values[name], where[name])
     if not isinstance(values["onsets"], list):
         raise UserError(f"{where['onsets']} must be a list of [low, high], got {values['onsets']!r}")
@@ -109,8 +114,9 @@ def read_config(path: str | Path) -> SimulationConfig:
     most = max(config.talkers)
     if len(config.onsets) < most - 1 or min((low for low, _ in config.onsets), default=0) < 0:
         raise UserError(f"{where['onsets']}: {most} talkers need {most - 1} ranges of seconds >= 0")
-    if not 0 <= config.noise_prob <= 1:
-        raise UserError(f"{where['noise_prob']} must be in [0, 1], got {config.noise_prob}")
+    for name in ("noise_prob", "room_prob"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise UserError(f"{where[name]} must be in [0, 1], got {getattr(config, name)}")
     if config.speed[0] <= 0 or config.max_duration <= 0:
         raise UserError(f"{path}: 'speed' and 'max_duration' must be above zero")
     return config
@@ -146,8 +152,24 @@ def _sources(config: SimulationConfig, num_talkers: int, walk: _Walk, rng: np.ra
                 f" max_duration ({config.max_duration} s); raise it, or use a pool with more speakers"
             )
         gain = round(10 ** ((level - chosen.level_db) / 20), 6)
-        sources.append(Source(chosen.path, chosen.speaker, chosen.text, onset, gain, chosen.num_samples, speed))
+        source = Source(chosen.path, chosen.speaker, chosen.text, onset, gain, chosen.num_samples, speed, chosen.offset)
+        sources.append(source)
     return tuple(sources)
+
+
+def _rooms(responses: Sequence[RoomResponse], most: int) -> list[list[str]]:
+    """Responses of each room that has enough of them for all talkers."""
+    rooms: dict[str, list[str]] = {}
+    for response in responses:
+        rooms.setdefault(response.room, []).append(response.path)
+    return [paths for paths in rooms.values() if len(paths) >= most]
+
+
+def _in_room(sources: Sequence[Source], rooms: list[list[str]], rng: np.random.Generator) -> tuple[Source, ...]:
+    """The sources in one room, each at another place."""
+    paths = rooms[rng.integers(len(rooms))]
+    places = rng.permutation(len(paths))[: len(sources)]
+    return tuple(dataclasses.replace(s, room=paths[place]) for s, place in zip(sources, places, strict=True))
 
 
 def _noise(config: SimulationConfig, noises: Sequence[NoiseFile], length: int, rng: np.random.Generator) -> Noise:
@@ -157,8 +179,14 @@ def _noise(config: SimulationConfig, noises: Sequence[NoiseFile], length: int, r
     return Noise(file.path, offset, round(10 ** ((rng.uniform(*config.noise_level_db) - file.level_db) / 20), 6))
 
 
-def draw(config: SimulationConfig, pool: Sequence[Utterance], noises: Sequence[NoiseFile], epoch: int) -> list[Mixture]:
-    """Draws the mixtures of one epoch: new partners, gains, onsets, speeds and noises every time.
+def draw(
+    config: SimulationConfig,
+    pool: Sequence[Utterance],
+    noises: Sequence[NoiseFile],
+    epoch: int,
+    responses: Sequence[RoomResponse] = (),
+) -> list[Mixture]:
+    """Draws the mixtures of one epoch: new partners, gains, onsets, speeds, rooms and noises every time.
 
     The talkers of a mixture are different speakers. Each epoch walks through random permutations of the pool.
 
@@ -167,24 +195,61 @@ def draw(config: SimulationConfig, pool: Sequence[Utterance], noises: Sequence[N
         pool: Single utterances.
         noises: Noises; may be empty if `config.noise_prob` is 0.
         epoch: Number of the epoch; with the seed it decides everything.
+        responses: Room responses; needed if `config.room_prob` is above 0.
 
     Returns:
         `config.mixtures_per_epoch` mixtures `sim-00000`, `sim-00001`, ...: the same ids in all epochs.
 
     Raises:
-        UserError: Too few speakers, no noises though some are needed, or nothing short enough.
+        UserError: Too few speakers, no noises or rooms though some are needed, or nothing short enough.
     """
     if len({utterance.speaker for utterance in pool}) < max(config.talkers):
         raise UserError(f"simulation: {max(config.talkers)} talkers need as many different speakers in the pool")
     if config.noise_prob > 0 and not noises:
         raise UserError("simulation: noise_prob is above 0 but there are no noises")
+    rooms = _rooms(responses, max(config.talkers))
+    if config.room_prob > 0 and not rooms:
+        raise UserError(f"simulation: room_prob is above 0 but no room has responses for {max(config.talkers)} talkers")
     rng = np.random.default_rng([config.seed, epoch])
     walk = _Walk(pool, rng)
     counts = rng.choice(list(config.talkers), size=config.mixtures_per_epoch, p=list(config.talkers.values()))
     mixtures = []
     for number, num_talkers in enumerate(counts):
-        mixture = Mixture(f"sim-{number:05d}", _sources(config, int(num_talkers), walk, rng))
+        sources = _sources(config, int(num_talkers), walk, rng)
+        if config.room_prob > 0 and rng.random() < config.room_prob:
+            sources = _in_room(sources, rooms, rng)
+        mixture = Mixture(f"sim-{number:05d}", sources)
         if rng.random() < config.noise_prob:
             mixture = dataclasses.replace(mixture, noise=_noise(config, noises, mixture.num_samples, rng))
         mixtures.append(mixture)
+    return mixtures
+
+
+def draw_fixed(
+    config: SimulationConfig,
+    pool: Sequence[Utterance],
+    noises: Sequence[NoiseFile],
+    num_talkers: int,
+    count: int,
+    responses: Sequence[RoomResponse] = (),
+) -> list[Mixture]:
+    """Draws mixtures for a fixed set (dev, test) by the same rule, none faster or slower.
+
+    Args:
+        config: The rule; its `talkers`, `mixtures_per_epoch`, `noise_prob` and `speed` do not count.
+        pool, responses: As for `draw`.
+        noises: Without any, the same mixtures are clean; otherwise all are noisy.
+        num_talkers: Talkers in each mixture.
+        count: How many mixtures.
+
+    Returns:
+        Mixtures `00000`, `00001`, ...
+    """
+    rule = dataclasses.replace(
+        config, mixtures_per_epoch=count, talkers={num_talkers: 1.0}, noise_prob=0.0, speed=(1.0, 1.0)
+    )
+    rng, mixtures = np.random.default_rng([config.seed, num_talkers, 1]), []
+    for mixture in draw(rule, pool, [], num_talkers, responses):
+        noise = _noise(config, noises, mixture.num_samples, rng) if noises else None
+        mixtures.append(dataclasses.replace(mixture, id=mixture.id.removeprefix("sim-"), noise=noise))
     return mixtures

@@ -21,6 +21,8 @@ sources = st.builds(
     gain=st.floats(0.01, 4),
     num_samples=st.integers(2, 400),
     speed=st.sampled_from([1.0, 0.9, 1.13]),
+    offset=st.none() | st.integers(0, 9),
+    room=st.none() | st.just("room.flac"),
 )
 mixtures = st.builds(
     Mixture,
@@ -111,6 +113,12 @@ def with_source(**values) -> dict:
         (good() | {"speed": "fast"}, "'speed' must be a number above zero"),
         (good() | {"recording": {"path": "m", "offset_samples": -1}}, "offset_samples -1 is negative"),
         (good() | {"recording": {"offset_samples": 1}}, "recording without the key 'path'"),
+        (good() | {"peak": "cut"}, "peak 'cut'; one of: scale, clip"),
+        (good() | {"recording": {"path": "r", "offset_samples": -1}}, "offset_samples -1 is negative"),
+        (good() | {"recording": "r.wav"}, "keys of a recording"),
+        (with_source(offset=-5), "offset -5 is negative"),
+        (with_source(offset=1.5), "'offset' must be of type int | None"),
+        (with_source(room=3), "'room' must be of type str | None"),
         (good() | {"sample_rate": 8000}, "8000"),
         ([], "JSON object"),
     ],

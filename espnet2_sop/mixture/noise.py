@@ -1,0 +1,118 @@
+"""Synthetic ambient noises: a stand-in where no recorded ones are at hand."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.audio import AudioReader
+
+LEVEL_DB = -26  # RMS, dBFS
+PEAK = 0.8
+CROWD = 24  # voices at the same time
+
+Generator = np.random.Generator
+
+
+def shaped(rng: Generator, length: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Gaussian noise (length,) with the magnitude response `gain(frequencies in Hz)`."""
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    frequency = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
+    return np.fft.irfft(spectrum * gain(np.maximum(frequency, 20.0)), length)
+
+
+def slow(rng: Generator, length: int, rate: float) -> np.ndarray:
+    """A smooth random curve (length,) in [0, 1] with about `rate` turns a second."""
+    knots = rng.random(max(3, round(length / SAMPLE_RATE * rate) + 1))
+    return np.interp(np.linspace(0, len(knots) - 1, length), np.arange(len(knots)), knots)
+
+
+def coloured(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    slope = rng.uniform(0.5, 1.0)  # of the amplitude: 0.5 is pink, 1 is brown
+    return shaped(rng, length, lambda f: f**-slope) * (0.6 + 0.4 * slow(rng, length, 0.5))
+
+
+def hum(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    time = np.arange(length) / SAMPLE_RATE
+    base = rng.choice([50.0, 60.0]) * rng.uniform(0.995, 1.005)
+    tones = [np.sin(2 * np.pi * (k * base * time + rng.random())) / k ** rng.uniform(0.7, 1.4) for k in range(1, 25)]
+    rumble = shaped(rng, length, lambda f: f**-0.75)
+    return np.sum(tones, axis=0) + 0.7 * rumble / rumble.std()
+
+
+def bands(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    parts = []
+    for centre in rng.uniform(150, 4500, size=5):
+        width = centre * rng.uniform(0.1, 0.4)
+        part = shaped(rng, length, lambda f, c=centre, w=width: np.exp(-0.5 * ((f - c) / w) ** 2))
+        parts.append(part / part.std() * slow(rng, length, rng.uniform(0.5, 3.0)) * rng.uniform(0.4, 1.0))
+    return np.sum(parts, axis=0)
+
+
+def rattle(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    clicks = np.zeros(length)
+    for burst in rng.uniform(0, length, size=rng.integers(10, 20)):
+        starts = burst + np.cumsum(rng.exponential(0.04, size=rng.integers(2, 14))) * SAMPLE_RATE
+        starts = starts[starts < length].astype(int)
+        clicks[starts] += rng.uniform(0.2, 1.0, size=len(starts)) * rng.choice([-1, 1], size=len(starts))
+    time = np.arange(SAMPLE_RATE // 10) / SAMPLE_RATE
+    ring = sum(
+        np.sin(2 * np.pi * f * time) * np.exp(-time * rng.uniform(40, 150)) for f in rng.uniform(400, 5000, size=5)
+    )
+    struck = np.fft.irfft(np.fft.rfft(clicks) * np.fft.rfft(ring, length), length)
+    floor = shaped(rng, length, lambda f: f**-0.5)
+    return struck / struck.std() + 0.5 * floor / floor.std()
+
+
+def engine(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    speed = rng.uniform(25, 45) * (1 + 0.3 * slow(rng, length, 0.4))  # firings a second
+    phase = 2 * np.pi * np.cumsum(speed) / SAMPLE_RATE
+    tones = [np.sin(k * phase + 2 * np.pi * rng.random()) * rng.uniform(0.3, 1.0) / k**0.8 for k in range(1, 31)]
+    roar = shaped(rng, length, lambda f: f**-0.6)
+    return np.sum(tones, axis=0) + roar / roar.std() * (1 + 0.5 * np.sin(phase))
+
+
+def crowd(rng: Generator, length: int, voices: list[Path]) -> np.ndarray:
+    reader, mixed = AudioReader(), np.zeros(length)
+    for _ in range(CROWD):
+        filled = -int(rng.integers(SAMPLE_RATE))
+        while filled < length:
+            voice = reader.read(voices[rng.integers(len(voices))])[::-1]
+            voice = voice / max(float(np.abs(voice).max()), 1e-3) * rng.uniform(0.3, 1.0)
+            start, stop = max(0, filled), min(length, filled + len(voice))
+            if stop > start:
+                mixed[start:stop] += voice[start - filled : stop - filled]
+            filled += len(voice)
+    return mixed
+
+
+KINDS = {f.__name__: f for f in (coloured, crowd, engine, rattle, hum, bands)}
+
+
+def levelled(samples: np.ndarray) -> np.ndarray:
+    """Samples (T,) at LEVEL_DB, softer where the peak would pass PEAK; float32."""
+    samples = samples - samples.mean()
+    scale = 10 ** (LEVEL_DB / 20) / samples.std()
+    return (samples * min(scale, PEAK / np.abs(samples).max())).astype(np.float32)
+
+
+def synthesize(seed: Sequence[int], count: int, seconds: float, voices: list[Path]) -> Iterator[tuple[str, np.ndarray]]:
+    """Synthesises noises, of each kind in turn: coloured (between pink and brown), crowd, engine, rattle, hum, bands.
+
+    A crowd is many voices at the same time, all played backwards.
+
+    Args:
+        seed: Decides everything, with the number of the noise.
+        count: How many.
+        seconds: Length of each.
+        voices: Audio files of single utterances for the crowds.
+
+    Yields:
+        Name such as `crowd0`, and samples (seconds * 16000,) float32 of RMS level -26 dBFS.
+    """
+    kinds = list(KINDS.items())
+    for index in range(count):
+        name, kind = kinds[index % len(kinds)]
+        samples = kind(np.random.default_rng([*seed, index]), round(seconds * SAMPLE_RATE), voices)
+        yield f"{name}{index // len(kinds)}", levelled(samples)

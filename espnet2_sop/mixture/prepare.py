@@ -1,0 +1,174 @@
+"""The modes of `espnet2-sop prepare`: from options to a folder, each returns a summary."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.datadir import write_data_dir
+from espnet2_sop.mixture.kaldi import read_kaldi_dir
+from espnet2_sop.mixture.lhotse import read_lhotse
+from espnet2_sop.mixture.librimix import CONDITIONS, at_speeds, read_librimix, with_prefix
+from espnet2_sop.mixture.librispeechmix import read_librispeechmix
+from espnet2_sop.mixture.manifest import Mixture
+from espnet2_sop.mixture.noise import synthesize
+from espnet2_sop.mixture.offsets import draw_offsets
+from espnet2_sop.mixture.pool import NoiseFile, Utterance, build_noise_pool, build_pool, write_pool
+from espnet2_sop.mixture.regions import RegionConfig, cut_regions
+from espnet2_sop.mixture.room import RoomResponse, build_room_pool, simulate_rooms
+from espnet2_sop.mixture.simulate import SimulationConfig, draw, draw_fixed, read_config
+from espnet2_sop.mixture.spans import Span, pool_of_spans, style_texts
+from espnet2_sop.mixture.stm import read_stm
+from espnet2_sop.mixture.stored import store_mixtures
+
+
+def librimix(args: argparse.Namespace) -> str:
+    """Writes a data directory of fixed mixtures."""
+    mixtures = at_speeds(
+        read_librimix(
+            args.csv,
+            args.speech_root,
+            args.noise_root,
+            args.condition,
+            args.mix_mode,
+            noise_augmented=args.noise_augmented,
+            missing_list=args.out / "missing.txt",
+            length_cache=args.out.parent / ".num_samples.tsv",
+            nj=args.nj,
+        ),
+        args.speed_perturb,
+    )
+    if args.store_mixtures:
+        mixtures = store_mixtures(mixtures, args.store_mixtures / args.out.name, args.nj)
+    return write_fixed(mixtures, args.out, args.condition)
+
+
+def offsets(args: argparse.Namespace) -> str:
+    """Writes metadata with start offsets."""
+    if len({csv.name for csv in args.csv}) < len(args.csv):
+        raise UserError(f"{args.out}: two of the CSVs have the same name; give each its own --out")
+    if inside := [csv for csv in args.csv if csv.parent.resolve() == args.out.resolve()]:
+        raise UserError(f"{args.out}: the folder of {inside[0]} itself; give another --out")
+    count = sum(draw_offsets(csv, args.out / csv.name, args.seed) for csv in args.csv)
+    return f"offsets of {count} mixtures"
+
+
+def write_fixed(mixtures: list[Mixture], folder: Path, condition: str) -> str:
+    """Writes the data directory; returns a summary."""
+    counts = {mixture.num_talkers for mixture in mixtures}
+    write_data_dir(mixtures, folder, condition, counts.pop() if len(counts) == 1 else None)
+    return f"{len(mixtures)} mixtures, {sum(mixture.duration for mixture in mixtures) / 3600:.2f} hours"
+
+
+def librispeechmix(args: argparse.Namespace) -> str:
+    """Writes a data directory of the mixtures of one or more LibriSpeechMix lists."""
+    mixtures = [mixture for path in args.list for mixture in read_librispeechmix(path, args.speech_root)]
+    return write_fixed(mixtures, args.out, "clean")
+
+
+def utterances(args: argparse.Namespace) -> list[Utterance]:
+    """The single utterances that the options name, sorted by id, and their texts in the style wanted."""
+    given = [name for name in ("speech_root", "kaldi", "lhotse") if getattr(args, name)]
+    if len(given) != 1 or bool(args.speech_root) != bool(args.subset):
+        raise UserError("give one of --speech_root (with --subset), --kaldi and --lhotse")
+    if not args.speech_root:
+        return pool_of_spans(style_texts(spans(args), args.text_style))
+    pool = {u.id: u for subset in args.subset for u in build_pool(args.speech_root, subset)}
+    texts = [Span(u.id, u.path, u.speaker, u.text, None, None, u.path) for u in pool.values()]
+    kept = {span.id: span.text for span in style_texts(texts, args.text_style)}
+    return [dataclasses.replace(pool[name], text=kept[name]) for name in sorted(kept)]
+
+
+def spans(args: argparse.Namespace) -> list[Span]:
+    """What the Kaldi directories or the lhotse manifests say."""
+    if args.kaldi:
+        return [span for folder in args.kaldi for span in read_kaldi_dir(folder)]
+    return read_lhotse(*args.lhotse)
+
+
+def rule_and_pools(
+    args: argparse.Namespace, noisy: bool
+) -> tuple[SimulationConfig, list[Utterance], list[NoiseFile], list[RoomResponse]]:
+    """The rule of a simulation and what it draws from; noises only if there shall be some."""
+    config = read_config(args.config)
+    if noisy and args.noise_root is None:
+        raise UserError(f"{args.config}: there shall be noise (noise_prob, --condition), so --noise_root is needed")
+    if config.room_prob > 0 and args.room_root is None:
+        raise UserError(f"{args.config}: room_prob is above 0, so --room_root is needed")
+    noises = build_noise_pool(args.noise_root) if args.noise_root else []
+    return config, utterances(args), noises, build_room_pool(args.room_root) if config.room_prob > 0 else []
+
+
+def simulation(args: argparse.Namespace) -> str:
+    """Writes the pools and the rule of a simulation."""
+    config, pool, noises, rooms = rule_and_pools(args, read_config(args.config).noise_prob > 0)
+    draw(config, pool, noises, 1, rooms)
+    write_pool(args.out / config.pool, pool)
+    write_pool(args.out / config.noises, noises)
+    if rooms:
+        write_pool(args.out / config.rooms, rooms)
+    with open_text(args.config) as rule, atomic_write(args.out / "simulation.yaml") as f:
+        f.write(rule.read())
+    speakers = len({utterance.speaker for utterance in pool})
+    responses = f" in {len(rooms)} room responses" if rooms else ""
+    return f"{len(pool)} utterances of {speakers} speakers{responses} and {len(noises)} noises to draw from"
+
+
+def fixed(args: argparse.Namespace) -> str:
+    """Writes a data directory of mixtures drawn once."""
+    conditions = CONDITIONS if args.condition == "both" else (args.condition,)
+    config, pool, noises, rooms = rule_and_pools(args, "noisy" in conditions)
+    most = max(args.talkers)
+    if len(config.onsets) < most - 1:
+        raise UserError(f"{args.config}: 'onsets': {most} talkers need {most - 1} ranges")
+    mixtures = []
+    for talkers in args.talkers:
+        for condition in conditions:
+            behind = noises if condition == "noisy" else []
+            mixtures += with_prefix(draw_fixed(config, pool, behind, talkers, args.number, rooms), condition)
+    return write_fixed(mixtures, args.out, args.condition)
+
+
+def segments(args: argparse.Namespace) -> str:
+    """Writes a data directory of the regions of real conversations."""
+    given = [name for name in ("stm", "kaldi", "lhotse") if getattr(args, name)]
+    if len(given) != 1 or bool(args.stm) != bool(args.audio):
+        raise UserError("give one of --stm (with --audio), --kaldi and --lhotse")
+    read = style_texts(read_stm(args.stm, args.audio) if args.stm else spans(args), args.text_style)
+    mixtures, dropped = cut_regions(read, RegionConfig(args.max_pause, args.max_duration, args.max_talkers))
+    if not mixtures:
+        raise UserError(f"{read[0].where}: no region of the recordings is left; raise --max_duration or --max_talkers")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    return write_fixed(mixtures, args.out, "noisy") + (f"; regions left out: {reasons}" if reasons else "")
+
+
+def noise(args: argparse.Namespace) -> str:
+    """Writes synthetic noises as FLAC files."""
+    voices = [Path(path) for path in dict.fromkeys(utterance.path for utterance in utterances(args))]
+    for name, samples in synthesize([args.seed], args.number, args.seconds, voices):
+        write_audio(args.out / f"{name}.flac", samples)
+    return f"{args.number} noises of {args.seconds:g} s"
+
+
+def rooms(args: argparse.Namespace) -> str:
+    """Writes the responses of simulated rooms as FLAC files, a sub-folder for each room."""
+    for number, responses in enumerate(simulate_rooms(args.seed, args.number, args.positions)):
+        for position, response in enumerate(responses):
+            write_audio(args.out / f"room{number:04d}" / f"{position}.flac", response)
+    return f"{args.number} rooms with {args.positions} positions each"
+
+
+def write_audio(path: Path, samples: np.ndarray) -> None:
+    """Writes samples (T,) float32 as 16-bit FLAC, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    part.replace(path)
+
+
+MODES = {work.__name__: work for work in (librimix, offsets, librispeechmix, simulation, fixed, segments, noise, rooms)}
