@@ -184,6 +184,8 @@ def write_hypotheses(out: Path, rows: list[dict]) -> None:
 
 def require_mode(model: SOPModel, mode: str) -> None:
     """Refuses to decode a model in a mode that it was not trained for."""
-    trained = {"sot": ("sot",), "ctc": ("ctc",), "sop": ("sop", "ctc")}[model.objective]
+    trained = ["sop" if model.objective == "joint" else model.objective]
+    if "ctc" not in trained and (model.ctc_weight or model.objective == "sop"):
+        trained.append("ctc")
     if mode not in trained:
         raise UserError(f"--mode {mode}: this run was trained for {model.objective}; use {' or '.join(trained)}")

@@ -8,7 +8,8 @@ from espnet2_sop.files import read_yaml
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
-Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2) or sop (stage 3).
+Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2), sop (stage 3), or joint
+(everything at once).
 
   --config FILE                            given several times (conf/base.yaml, conf/train_sot.yaml) the files are
                                            merged, later ones win

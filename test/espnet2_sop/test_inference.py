@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from espnet2_sop.inference import Decoder, decode_set, read_partial, sorted_batches
+from espnet2_sop.errors import UserError
+from espnet2_sop.inference import Decoder, decode_set, read_partial, require_mode, sorted_batches
 
 
 @pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])
@@ -53,3 +54,26 @@ def test_batches_hold_their_limits():
     batches = list(sorted_batches(lengths, samples=100, size=3))
     assert [name for batch in batches for name in batch] == list(lengths)
     assert batches == [["m0", "m1", "m2"], ["m3"], ["m4"], ["m5"]]
+
+
+@pytest.mark.parametrize(
+    ("objective", "weight", "modes"),
+    [
+        ("sot", None, {"sot"}),
+        ("sot", 0.3, {"sot", "ctc"}),
+        ("ctc", None, {"ctc"}),
+        ("sop", None, {"sop", "ctc"}),
+        ("joint", None, {"sop", "ctc"}),
+    ],
+)
+def test_a_run_decodes_in_the_modes_it_was_trained_for(options, objective, weight, modes):
+    from espnet2_sop.assembly import build_model
+
+    conf = {"objective": objective, "trainable": [], "ctc_weight": weight}
+    model = build_model(options(objective, [], model_conf=conf))
+    for mode in ("sot", "ctc", "sop"):
+        if mode in modes:
+            require_mode(model, mode)
+        else:
+            with pytest.raises(UserError, match=f"--mode {mode}: this run was trained for {objective}"):
+                require_mode(model, mode)

@@ -9,6 +9,7 @@ STAGES = {
     "sot": ["encoder", "downsampler", "projector", "sot"],
     "ctc": ["separator", "ctc"],
     "sop": ["sop"],
+    "joint": ["encoder", "downsampler", "separator", "ctc", "projector", "sot"],
 }
 TEXTS = ["RED BOX <sc> GO NOW", "TAKE THE KEY", "ONE <sc> TWO <sc> THREE"]
 
@@ -57,7 +58,9 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
     torch.manual_seed(0)
     model = build_model(options(objective, STAGES[objective])).eval()
     _, stats, _ = model(**make_batch(model, waves, TEXTS))
-    if objective == "ctc":
+    if objective == "joint":
+        pass  # weighs two means with different counts; its parts are tested below
+    elif objective == "ctc":
         rows = [model(**make_batch(model, [w], [t]))[0] for w, t in zip(waves, TEXTS, strict=True)]
         torch.testing.assert_close(stats["loss"], torch.stack(rows).mean(), rtol=1e-4, atol=1e-4)
     else:
@@ -65,6 +68,62 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
         sums = torch.stack([model(**b)[0] * b["text_lengths"].sum() for b in batches])
         total = sum(b["text_lengths"].sum() for b in batches)
         torch.testing.assert_close(stats["loss"], sums.sum() / total, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("objective", "weight"), [("joint", None), ("joint", 0.6), ("sot", 0.25), ("sop", 0.25)])
+def test_hybrid_loss_is_the_weighted_sum_of_its_objectives(objective, weight, options, waves):
+    torch.manual_seed(0)
+    conf = {"objective": objective, "trainable": [], "ctc_weight": weight}
+    model = build_model(options(objective, [], model_conf=conf)).eval()
+    batch = make_batch(model, waves, TEXTS)
+    hybrid, stats, _ = model(**batch)
+    parts = {}
+    model.wanted_ctc_weight = None  # each objective alone
+    for alone in ("ctc", "sot" if objective == "sot" else "sop"):
+        model.use(alone)
+        parts[alone] = model(**batch)[0]
+    ctc, ce = parts.values()
+    share = 0.3 if weight is None else weight
+    torch.testing.assert_close(hybrid, (1 - share) * ce + share * ctc)
+    torch.testing.assert_close((stats["loss_ce"], stats["loss_ctc"]), (ce, ctc))
+    assert {"acc", "ter", "loss_spk3", "too_long"} <= stats.keys()
+
+
+def gradients(model, batch, *prefixes):
+    model.zero_grad()
+    model(**batch)[0].backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None and n.startswith(prefixes)}
+
+
+def test_stop_gradient_leaves_encoder_and_downsampler_to_the_llm(options, waves):
+    """With it the encoder gets the gradient of the cross entropy alone, without it that of CTC as well; the
+    Separator learns the same in both."""
+
+    def build(**conf):
+        torch.manual_seed(0)
+        conf = {"objective": "joint", "trainable": STAGES["joint"], **conf}
+        return build_model(options("joint", [], model_conf=conf)).eval()
+
+    free, stopped = build(), build(ctc_stop_gradient=True)
+    batch = make_batch(free, waves, TEXTS)
+    shared, own = ("encoder.", "downsampler."), ("separator.", "ctc.", "projector.", "llm.")
+    with_ctc, without = gradients(free, batch, *shared), gradients(stopped, batch, *shared)
+    ce_only = build(ctc_weight=0.0)
+    for name, gradient in gradients(ce_only, batch, *shared).items():
+        torch.testing.assert_close(without[name], 0.7 * gradient, rtol=1e-3, atol=1e-6)
+    assert any(not torch.allclose(with_ctc[name], without[name], rtol=1e-2) for name in without)
+    for name, gradient in gradients(stopped, batch, *own).items():
+        torch.testing.assert_close(gradient, gradients(free, batch, *own)[name], rtol=1e-3, atol=1e-6)
+
+
+def test_joint_and_stage_3_share_their_checkpoints(options, waves):
+    """A joint run decodes as stage 3: the adapter that it did not train adds nothing."""
+    torch.manual_seed(0)
+    joint = build_model(options("joint", STAGES["joint"])).eval()
+    sop = build_model(options("sop", ["sop"])).eval()
+    sop.load_state_dict(joint.state_dict())
+    batch = make_batch(joint, waves, TEXTS)
+    torch.testing.assert_close(joint(**batch)[1]["loss_ce"], sop(**batch)[0])
 
 
 def test_talker_count_is_read_off_the_output(model):
@@ -79,7 +138,7 @@ def test_the_prompt_changes_the_output_and_has_no_gradient(model, waves):
     batch = make_batch(model, waves, TEXTS)
     with_prompt, stats, _ = model(**batch)
     assert stats["sop_error"] > 0
-    model.talkers = lambda levels: [[] for _ in waves]
+    model.talkers = lambda *_: [[] for _ in waves]
     without, _, _ = model(**batch)
     assert not torch.allclose(with_prompt, without)
     model.requires_grad_(True)
@@ -124,6 +183,8 @@ def test_checkpoints_are_checked_key_by_key(model, options, tmp_path):
     ("changes", "message"),
     [
         ({"model_conf": {"objective": "sing", "trainable": []}}, "objective: 'sing'"),
+        ({"model_conf": {"objective": "ctc", "trainable": [], "ctc_weight": 0.3}}, "objective ctc has no other loss"),
+        ({"model_conf": {"objective": "joint", "trainable": [], "ctc_weight": 1.5}}, "ctc_weight: 1.5 is not from 0"),
         ({"model_conf": {"objective": "sot", "trainable": ["decoder"]}}, "no module 'decoder'"),
         ({"model_conf": {"objective": "sot"}}, "model_conf.trainable is missing"),
         ({"model_conf": {"objective": "sot", "trainable": [], "tap": 4}}, "tap: 4"),
