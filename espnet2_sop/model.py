@@ -11,17 +11,11 @@ from espnet2_sop.encoder.speech import HuggingFaceEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
-from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.llm.tokenizer import LLMTokenizer, join
+from espnet2_sop.objectives import OBJECTIVES, loss_share
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import TalkerVocabulary
 
-OBJECTIVES = {  # objective: adapters of the LLM that are in use
-    "sot": ["sot"],
-    "ctc": [],
-    "sop": ["sot", "sop"],
-    "joint": ["sot", "sop"],  # one that is not trained stays zero, so a joint model decodes as one of stage 3
-}
-JOINT_CTC_WEIGHT = 0.3  # hybrid loss of the paper's public code: 0.7 cross entropy + 0.3 CTC
 IGNORE = -1  # padding of text
 
 
@@ -155,7 +149,18 @@ class SOPModel(AbsESPnetModel):
 
     def sop(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
         """CTC output -> prompt ids of the LLM, B lists. No gradient flows through it."""
-        return [self.prompt.sop_ids([self.llm_ids(slot.tokens) for slot in row]) for row in talkers]
+        return [self.prompt.sop_ids([self._spell(slot) for slot in row]) for row in talkers]
+
+    def reference_sop(self, targets: list[list[int]]) -> list[list[int]]:
+        """Serialized target ids -> prompt ids as if the heads had made no mistake, B lists."""
+        return [self.prompt.sop_ids(self.tokenizer.split(target)) for target in targets]
+
+    def _spell(self, slot: TalkerTokens) -> list[int]:
+        """CTC output of one talker -> its prompt ids, with marks at doubtful words."""
+        if not self.prompt.confidence_mark:
+            return self.llm_ids(slot.tokens)
+        words = slot.words(self.vocabulary.starts_word)
+        return [token for ids, sure in words for token in self.prompt.marked(self.llm_ids(ids), sure)]
 
     def llm_ids(self, tokens: list[int]) -> list[int]:
         """CTC tokens of one talker -> ids of the LLM's tokenizer."""
@@ -208,12 +213,7 @@ class SOPModel(AbsESPnetModel):
             targets: Ids each row shall write.
             heads: Output of `ctc_log_probs` where it is known already.
         """
-        sop, stats = None, {}
-        if "sop" in OBJECTIVES[self.objective]:
-            sop = self.sop(self.talkers(levels, heads))
-            stats["sop_error"] = token_error(sop, [target[:-1] for target in targets], levels[0][0].device)
-            if self.training:
-                sop = [corrupt(ids, self.sop_corruption) for ids in sop]
+        sop, stats = self._training_prompt(levels, targets, heads)
         frames, lengths = levels[-1]
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
@@ -221,6 +221,23 @@ class SOPModel(AbsESPnetModel):
         loss = F.cross_entropy(logits, inputs.labels)
         stats["acc"] = (logits.argmax(-1) == inputs.labels).float().mean()
         return loss, stats
+
+    def _training_prompt(self, levels, targets, heads) -> tuple[list[list[int]] | None, dict]:
+        """The prompts that the LLM reads in training, and how wrong those of the heads are."""
+        source = self.prompt.sop_source if "sop" in OBJECTIVES[self.objective] else "none"
+        if source == "none":
+            return None, {}
+        stats = {}
+        if source == "reference":
+            sop = self.reference_sop(targets)
+        else:
+            talkers = self.talkers(levels, heads)
+            sop = self.sop(talkers)
+            words = [join([self.llm_ids(slot.tokens) for slot in row], self.tokenizer.sc_id) for row in talkers]
+            stats["sop_error"] = token_error(words, [target[:-1] for target in targets], levels[0][0].device)
+        if self.training:
+            sop = [corrupt(ids, self.sop_corruption) for ids in sop]
+        return sop, stats
 
     def _ctc_loss(self, log_probs, lengths, talker_texts: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
         """Mean over slots and mixtures of the CTC loss, slot i against the talker who starts i-th."""
@@ -254,27 +271,6 @@ class SOPModel(AbsESPnetModel):
     @staticmethod
     def _expect_no_never_trained(module, incompatible):
         incompatible.missing_keys[:] = [k for k in incompatible.missing_keys if not module._never_trained(k)]
-
-
-def loss_share(objective: str, ctc_weight: float | None) -> float:
-    """Share of CTC in the loss of an objective.
-
-    Raises:
-        UserError: The objective is not known, or the weight does not fit it.
-    """
-    if objective not in OBJECTIVES:
-        raise UserError(f"model_conf.objective: {objective!r} is not one of {', '.join(OBJECTIVES)}")
-    if objective == "ctc":
-        if ctc_weight is not None:
-            raise UserError("model_conf.ctc_weight: objective ctc has no other loss to weigh against; leave it out")
-        return 1.0
-    if ctc_weight is None:
-        return JOINT_CTC_WEIGHT if objective == "joint" else 0.0
-    if not 0 <= ctc_weight < 1:
-        raise UserError(
-            f"model_conf.ctc_weight: {ctc_weight} is not from 0 to below 1; for CTC alone use objective ctc"
-        )
-    return float(ctc_weight)
 
 
 def token_error(hypotheses: list[list[int]], references: list[list[int]], device) -> torch.Tensor:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from espnet2_sop.assembly import build_model, check_checkpoint, load_checkpoint
+from espnet2_sop.ctc.serialized import TalkerTokens
 from espnet2_sop.errors import UserError
 from espnet2_sop.model import SOPModel, token_error
 
@@ -70,6 +71,60 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
         torch.testing.assert_close(stats["loss"], sums.sum() / total, rtol=1e-4, atol=1e-4)
 
 
+def marked_model(options, **changes):
+    torch.manual_seed(3)
+    conf = {"confidence_mark": "?", "confidence_threshold": 0.5}
+    return build_model(options("sop", ["sop"], prompt_conf=conf, **changes)).eval()
+
+
+def test_doubtful_words_are_marked_in_the_prompt(options):
+    """The mark stands behind the whole word, once, and not behind sure words."""
+    model = marked_model(options)
+    ids, mark = model.tokenizer.encode("purple box"), model.tokenizer.hf.encode("?")
+    box = model.tokenizer.encode("box")
+    assert len(ids) - len(box) > 1, "purple is not in the vocabulary: several tokens"
+    doubt = [1.0] * len(ids)
+    doubt[1] = 0.4  # within purple
+    frames = list(range(len(ids)))
+    slots = [TalkerTokens(ids, frames, doubt), TalkerTokens([], [], []), TalkerTokens(box, [0] * len(box), [0.5])]
+    (prompt,) = model.sop([slots])
+    assert prompt == [*ids[: -len(box)], *mark, *box, model.tokenizer.sc_id, *box]
+
+
+def test_marks_are_no_errors_of_the_prompt(options, waves):
+    """The logged error of the SOP is that of its words, or ablations could not be compared."""
+    marked = marked_model(options)
+    torch.manual_seed(3)
+    plain = build_model(options("sop", ["sop"])).eval()
+    plain.load_state_dict(marked.state_dict())
+    batch = make_batch(plain, waves, TEXTS)
+    (loss, stats, _), (plain_loss, plain_stats, _) = marked(**batch), plain(**batch)
+    assert stats["sop_error"] == plain_stats["sop_error"] > 0 and loss != plain_loss
+
+
+def test_prompt_sources_in_training(options, waves):
+    """`reference` is the SOP of heads without mistakes; `none` is no SOP at all."""
+    losses = {}
+    for source in ("ctc", "reference", "none"):
+        torch.manual_seed(3)
+        model = build_model(options("sop", ["sop"], prompt_conf={"sop_source": source})).eval()
+        for p in model.llm.adapter_parameters("sop"):
+            torch.nn.init.normal_(p, std=0.3)
+        batch = make_batch(model, waves, TEXTS)
+        loss, stats, _ = model(**batch)
+        losses[source] = loss.detach()
+        assert ("sop_error" in stats) == (source == "ctc")
+    split = [[model.tokenizer.encode(words) for words in text.lower().split(" <sc> ")] for text in TEXTS]
+    model.talkers = lambda *_: [[TalkerTokens(ids, [0] * len(ids), [1.0] * len(ids)) for ids in row] for row in split]
+    model.prompt.read_from("ctc")
+    perfect, stats, _ = model(**batch)
+    assert stats["sop_error"] == 0
+    torch.testing.assert_close(losses["reference"], perfect)
+    model.talkers = lambda *_: [[] for _ in waves]
+    torch.testing.assert_close(losses["none"], model(**batch)[0])
+    assert len({float(loss) for loss in losses.values()}) == 3
+
+
 @pytest.mark.parametrize(("objective", "weight"), [("joint", None), ("joint", 0.6), ("sot", 0.25), ("sop", 0.25)])
 def test_hybrid_loss_is_the_weighted_sum_of_its_objectives(objective, weight, options, waves):
     torch.manual_seed(0)
@@ -128,8 +183,6 @@ def test_joint_and_stage_3_share_their_checkpoints(options, waves):
 
 def test_talker_count_is_read_off_the_output(model):
     """An empty slot leaves no separator in the prompt."""
-    from espnet2_sop.ctc.serialized import TalkerTokens
-
     slots = [[TalkerTokens([270], [0], [1.0]), TalkerTokens([], [], []), TalkerTokens([271], [3], [1.0])]]
     assert model.sop(slots) == [[270, model.tokenizer.sc_id, 271]]
 
@@ -188,6 +241,8 @@ def test_checkpoints_are_checked_key_by_key(model, options, tmp_path):
         ({"model_conf": {"objective": "sot", "trainable": ["decoder"]}}, "no module 'decoder'"),
         ({"model_conf": {"objective": "sot"}}, "model_conf.trainable is missing"),
         ({"model_conf": {"objective": "sot", "trainable": [], "tap": 4}}, "tap: 4"),
+        ({"prompt_conf": {"sop_source": "thin air"}}, "sop_source: 'thin air' is not one of ctc, reference, none"),
+        ({"prompt_conf": {"sop_source": "none", "confidence_mark": "?"}}, "only CTC has confidences"),
         ({"separator_conf": {"hiden_size": 3}}, "separator_conf: no key 'hiden_size'"),
         ({"llm_conf": {}}, "llm_conf.pretrained is missing"),
         ({"ctc_vocab": "nowhere"}, "nowhere/vocabulary.json: no such file"),

@@ -54,6 +54,19 @@ def test_serialized_round_trip(tokenizer, talkers):
     assert tokenizer.decode_serialized(tokenizer.encode_serialized(text)) == text
 
 
+@given(st.lists(st.sampled_from(["red", "box", "purple", "a"]), min_size=1, max_size=6))
+def test_word_starts_give_the_words_back(tokenizer, words):
+    ids = tokenizer.encode(" ".join(words))
+    starts = [i for i, token in enumerate(ids) if tokenizer.starts_word(token)]
+    assert [tokenizer.decode(ids[a:b]) for a, b in zip(starts, [*starts[1:], None], strict=True)] == words
+
+
+def test_split_is_the_inverse_of_encode_serialized(tokenizer):
+    one, two = tokenizer.encode("red box"), tokenizer.encode("go now")
+    assert tokenizer.split(tokenizer.encode_serialized("red box <sc> go now")) == [one, two]
+    assert tokenizer.split([]) == [[]]
+
+
 def test_decoding_ends_at_the_first_end_of_sequence_and_drops_empty_talkers(tokenizer):
     red, sc, eos = tokenizer.encode("red"), tokenizer.sc_id, tokenizer.eos_id
     assert tokenizer.decode_serialized([sc, *red, sc, sc, *red, eos, *red]) == "red <sc> red"
