@@ -43,7 +43,7 @@ class HuggingFaceEncoder(nn.Module):
             setattr(settings, key, value)
         self.ssl = load_pretrained(AutoModel.from_pretrained, pretrained, option, revision=revision, config=settings)
         if gradient_checkpointing:
-            self.ssl.gradient_checkpointing_enable()
+            self.ssl.gradient_checkpointing_enable({"use_reentrant": False})
         self.ssl.freeze_feature_encoder()
         self.normalize = normalize
 

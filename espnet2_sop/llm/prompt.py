@@ -9,6 +9,7 @@ from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 
 SOP_SOURCES = ("ctc", "reference", "none")
+CHAT_DATE = "26 Jul 2024"  # Llama 3 writes the date into its template; today's would change the prompt every day
 SOP_MARK, SPEECH_MARK = "\u2402SOP\u2403", "\u2402SPEECH\u2403"
 
 
@@ -79,7 +80,9 @@ class PromptBuilder:
             if tokenizer.hf.chat_template is None:
                 raise UserError("prompt_conf.style: this LLM has no chat template; use style: base")
             turn = [{"role": "user", "content": body}]
-            body = tokenizer.hf.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            body = tokenizer.hf.apply_chat_template(
+                turn, tokenize=False, add_generation_prompt=True, date_string=CHAT_DATE
+            )
         head, _, rest = body.partition(SOP_MARK)
         middle, _, tail = rest.partition(SPEECH_MARK)
         encode = tokenizer.hf.encode
