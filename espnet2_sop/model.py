@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.encoder.whisper import WhisperEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
@@ -46,7 +47,7 @@ class SOPModel(AbsESPnetModel):
 
     def __init__(
         self,
-        encoder: HuggingFaceEncoder,
+        encoder: HuggingFaceEncoder | WhisperEncoder,
         downsampler: ConvDownsampler,
         separator: LSTMSeparator,
         ctc: SerializedCTC,
