@@ -23,6 +23,8 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
 
+  --use_amp true                           bfloat16 on GPUs that have it; with llm_conf dtype=bfloat16 for large LLMs
+
   --help                                   this text
   --help_all                               every option of ESPnet's trainer (takes some seconds)
   --print_config                           every option with its default, as YAML

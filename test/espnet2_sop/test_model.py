@@ -171,6 +171,52 @@ def test_stop_gradient_leaves_encoder_and_downsampler_to_the_llm(options, waves)
         torch.testing.assert_close(gradient, gradients(free, batch, *own)[name], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("objective", ["sot", "sop"])
+def test_gradient_checkpoints_change_no_gradient(objective, options, waves, tiny_encoder, tiny_llm):
+    """In stage 3 nothing before the adapters has a gradient; a checkpoint that needs one would train nothing."""
+    found = []
+    for flag in (False, True):
+        torch.manual_seed(0)
+        quiet = {"mask_time_prob": 0.0, "attention_dropout": 0.0, "hidden_dropout": 0.0, "activation_dropout": 0.0}
+        quiet |= {"feat_proj_dropout": 0.0, "layerdrop": 0.0}
+        silent = {"lora_dropout": 0.0}
+        model = build_model(
+            options(
+                objective,
+                STAGES[objective],
+                encoder_conf={"pretrained": tiny_encoder, "gradient_checkpointing": flag, "config": quiet},
+                llm_conf={
+                    "pretrained": tiny_llm,
+                    "gradient_checkpointing": flag,
+                    "adapters": {"sot": silent, "sop": silent},
+                },
+            )
+        ).train()
+        found.append(gradients(model, make_batch(model, waves, TEXTS), ""))
+    assert found[0].keys() == found[1].keys() and any("lora_B" in name for name in found[0])
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["joint", "sop"])
+def test_bfloat16_autocast_is_close_to_float32(objective, options, waves, tiny_llm):
+    """What `use_amp` does on a GPU, over a bfloat16 LLM: finite gradients for all that is trained, a similar loss."""
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        conf = {"pretrained": tiny_llm, "dtype": dtype}
+        model = build_model(options(objective, STAGES[objective], llm_conf=conf)).eval()
+        batch = make_batch(model, waves, TEXTS)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+            loss, stats, _ = model(**batch)
+        loss.backward()
+        losses.append(loss.detach())
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad and p.grad is not None}
+        assert trained and all(torch.isfinite(p.grad).all() and p.dtype == torch.float32 for p in trained.values())
+    assert losses[0].dtype == losses[1].dtype == torch.float32
+    torch.testing.assert_close(*losses, rtol=0.1, atol=0.0)
+
+
 def test_joint_and_stage_3_share_their_checkpoints(options, waves):
     """A joint run decodes as stage 3: the adapter that it did not train adds nothing."""
     torch.manual_seed(0)

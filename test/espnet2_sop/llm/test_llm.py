@@ -152,6 +152,20 @@ def test_bf16_base_survives_a_cast_of_the_whole_model(tiny_llm, tokenizer):
     assert all(p.dtype == torch.float32 for p in llm.adapter_parameters("sop"))
 
 
+def test_unknown_dtype_and_attention(tiny_llm, tokenizer):
+    with pytest.raises(UserError, match="llm_conf.dtype: 'int8' is not"):
+        build(tiny_llm, tokenizer, dtype="int8")
+    with pytest.raises(UserError, match='llm_conf.pretrained: .*attn_implementation="magic"'):
+        build(tiny_llm, tokenizer, attn_implementation="magic")
+
+
+def test_attention_implementations_agree(tiny_llm, tokenizer):
+    ids = [0, 270, 280, 290]
+    eager, sdpa = (build(tiny_llm, tokenizer, attn_implementation=name) for name in ("eager", "sdpa"))
+    assert (eager.base.config._attn_implementation, sdpa.base.config._attn_implementation) == ("eager", "sdpa")
+    torch.testing.assert_close(forward(eager, ids), forward(sdpa, ids), atol=1e-5, rtol=1e-4)
+
+
 def test_adapter_parameters_are_disjoint(llm):
     sot, sop = ({id(p) for p in llm.adapter_parameters(name)} for name in ("sot", "sop"))
     assert not sot & sop and id(llm.sc_input) in sot and id(llm.sc_input) not in sop
@@ -209,6 +223,13 @@ def test_chat_style_puts_everything_in_the_users_turn(llm, tokenizer):
     frames, lengths = speech([2])
     inputs = builder.build(llm, frames, lengths, [[270]])
     assert inputs.mask.sum() == len(builder.head) + 1 + len(builder.middle) + 2 + len(builder.tail)
+
+
+def test_chat_prompt_is_the_same_every_day(tokenizer, monkeypatch):
+    """Llama 3 writes today's date into its template unless it is given one: training and decoding would differ."""
+    template = "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    monkeypatch.setattr(tokenizer.hf, "chat_template", template + "{{ date_string }} {{ messages[0].content }}")
+    assert tokenizer.hf.decode(PromptBuilder(tokenizer, "chat", "write").head) == "26 Jul 2024 write"
 
 
 def test_unknown_style(tokenizer):
