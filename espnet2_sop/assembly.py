@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from espnet2_sop.ctc.serialized import SerializedCTC
 from espnet2_sop.encoder.downsampler import ConvDownsampler
-from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
@@ -21,7 +21,7 @@ from espnet2_sop.model import SOPModel
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import load_vocabulary
 
-encoder_choices = ClassChoices("encoder", {"huggingface": HuggingFaceEncoder}, default="huggingface")
+encoder_choices = ClassChoices("encoder", ENCODERS, default="huggingface")
 separator_choices = ClassChoices("separator", {"lstm": LSTMSeparator}, default="lstm")
 
 
@@ -36,7 +36,7 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     """
     tokenizer = build_tokenizer(args.llm_conf)
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
-    encoder = construct("encoder_conf", encoder_choices.get_class(args.encoder), args.encoder_conf)
+    encoder = construct("encoder_conf", encoder_class(args.encoder, args.encoder_conf), args.encoder_conf)
     downsampler = construct("downsampler_conf", ConvDownsampler, args.downsampler_conf, input_size=encoder.output_size)
     tap = args.model_conf.get("tap", 2)
     if not 0 <= tap <= len(downsampler.convs):

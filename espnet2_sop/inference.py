@@ -29,8 +29,8 @@ class Hypothesis:
 
     Attributes:
         text: Serialized text, talkers joined by ` <sc> `.
-        prompt: The serialized output prompt in words, talkers likewise; empty in mode `sot`.
-        onsets: Start in seconds of each talker's first token, read off the CTC peaks; empty in mode `sot`.
+        prompt: The serialized output prompt in words, talkers likewise; empty without one.
+        onsets: Start in seconds of each talker's first token, read off the CTC peaks; empty where CTC is not used.
     """
 
     text: str
@@ -73,15 +73,26 @@ class Decoder:
         model.use(mode)
 
     @torch.inference_mode()
-    def __call__(self, waveforms: list[np.ndarray]) -> list[Hypothesis]:
-        """Decodes waveforms (T_i,) float32, 16 kHz; the result of one does not depend on the others."""
+    def __call__(self, waveforms: list[np.ndarray], references: list[str] | None = None) -> list[Hypothesis]:
+        """Decodes waveforms (T_i,) float32, 16 kHz; the result of one does not depend on the others.
+
+        Args:
+            waveforms: Mixtures.
+            references: Their serialized texts, read only where the reference is the prompt.
+        """
         model = self.model
         device = next(model.projector.parameters()).device
         lengths = torch.tensor([len(w) for w in waveforms], device=device)
         speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True).to(device)
         levels = model.encode(speech, lengths)
-        if self.mode == "sot":
+        source = model.prompt.sop_source if self.mode == "sop" else {"ctc": "ctc", "sot": "none"}[self.mode]
+        if source == "none":
             return [Hypothesis(text) for text in self._write(levels, None, lengths)]
+        if source == "reference":
+            prompts = [text.lower() for text in references]
+            sop = model.reference_sop([model.tokenizer.encode_serialized(text) for text in prompts])
+            texts = self._write(levels, sop, lengths)
+            return [Hypothesis(*values) for values in zip(texts, prompts, strict=True)]
         talkers = model.talkers(levels)
         seconds = int(lengths[0]) / 16000 / int(levels[model.tap][1][0])
         prompts = [serialize([model.vocabulary.decode(slot.tokens) for slot in row]) for row in talkers]
@@ -124,7 +135,7 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
         for batch in sorted_batches(lengths, int(batch_seconds * 16000), batch_size):
             waves = [store.waveform(name) for name in batch]
             start = time.perf_counter()
-            hypotheses = decoder(waves)
+            hypotheses = decoder(waves, [store.mixtures[name].text for name in batch])
             spent = (time.perf_counter() - start) / len(batch)
             for name, wave, hyp in zip(batch, waves, hypotheses, strict=True):
                 row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets,
@@ -178,12 +189,28 @@ def write_hypotheses(out: Path, rows: list[dict]) -> None:
                    "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}, f)  # fmt: skip
     if any(row["prompt"] for row in rows):
         write_kaldi(out / "prompt", ((row["id"], row["prompt"]) for row in rows))
+    if any(row["onsets"] for row in rows):
         write_kaldi(out / "onsets", ((row["id"], " ".join(f"{s:.3f}" for s in row["onsets"])) for row in rows))
     write_kaldi(out / "text", ((row["id"], row["text"]) for row in rows))
 
 
+def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:
+    """Refuses to write hypotheses of a prompt from the reference into a folder that looks like an honest system."""
+    if (
+        mode == "sop"
+        and model.prompt.sop_source == "reference"
+        and not {"reference", "oracle"} & {*out.name.split("_")}
+    ):
+        raise UserError(
+            f"--out {out}: the prompt is the reference text, so this is an oracle; name the system so, "
+            f"e.g. {out.name}_reference"
+        )
+
+
 def require_mode(model: SOPModel, mode: str) -> None:
     """Refuses to decode a model in a mode that it was not trained for."""
-    trained = {"sot": ("sot",), "ctc": ("ctc",), "sop": ("sop", "ctc")}[model.objective]
+    trained = ["sop" if model.objective == "joint" else model.objective]
+    if "ctc" not in trained and (model.ctc_weight or model.objective == "sop"):
+        trained.append("ctc")
     if mode not in trained:
         raise UserError(f"--mode {mode}: this run was trained for {model.objective}; use {' or '.join(trained)}")

@@ -8,18 +8,15 @@ from torch.nn import functional as F
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.encoder.whisper import WhisperEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
-from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.llm.tokenizer import LLMTokenizer, join
+from espnet2_sop.objectives import OBJECTIVES, loss_share
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import TalkerVocabulary
 
-OBJECTIVES = {  # objective: adapters of the LLM that are in use
-    "sot": ["sot"],
-    "ctc": [],
-    "sop": ["sot", "sop"],
-}
 IGNORE = -1  # padding of text
 
 
@@ -36,17 +33,21 @@ class SOPModel(AbsESPnetModel):
         tokenizer: The LLM's.
         vocabulary: Of the CTC heads.
         prompt: Builds the LLM's input.
-        objective: `sot` (stage 1), `ctc` (stage 2) or `sop` (stage 3).
+        objective: `sot` (stage 1), `ctc` (stage 2), `sop` (stage 3), or `joint`: all of `trainable` at once, the
+            LLM reading the prompt of the heads that learn beside it (the paper's single-stage ablation).
         trainable: Modules that this stage trains, of `encoder`, `downsampler`, `separator`, `ctc`, `projector`,
             `sot`, `sop` (the last two are adapters).
         tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
         sop_corruption: Share of prompt tokens spoiled in training (`llm.prompt.corrupt`).
+        ctc_weight: Share w of the loss (1 - w) CE + w CTC; 0.3 for `joint` and 0 for `sot` and `sop` when not given.
+            With more than 0, stage 1 trains the Separator and the heads, too.
+        ctc_stop_gradient: The Separator reads frames without gradient, so that CTC does not change the encoder.
         extract_feats_in_collect_stats: Read by ESPnet's trainer; shapes come from the manifest, so it is false.
     """
 
     def __init__(
         self,
-        encoder: HuggingFaceEncoder,
+        encoder: HuggingFaceEncoder | WhisperEncoder,
         downsampler: ConvDownsampler,
         separator: LSTMSeparator,
         ctc: SerializedCTC,
@@ -59,11 +60,13 @@ class SOPModel(AbsESPnetModel):
         trainable: list[str],
         tap: int = 2,
         sop_corruption: float = 0.0,
+        ctc_weight: float | None = None,
+        ctc_stop_gradient: bool = False,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
-        if objective not in OBJECTIVES:
-            raise UserError(f"model_conf.objective: {objective!r} is not one of {', '.join(OBJECTIVES)}")
+        loss_share(objective, ctc_weight)  # before anything is used: a wrong value is an error
+        self.wanted_ctc_weight = ctc_weight
         self.encoder = encoder
         self.downsampler = downsampler
         self.separator = separator
@@ -73,10 +76,10 @@ class SOPModel(AbsESPnetModel):
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.prompt = prompt
-        self.objective = objective
         self.trainable = trainable
         self.tap = tap
         self.sop_corruption = sop_corruption
+        self.ctc_stop_gradient = ctc_stop_gradient
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.use(objective)
         self._choose_trained(trainable)
@@ -90,6 +93,7 @@ class SOPModel(AbsESPnetModel):
     def use(self, objective: str) -> None:
         """Sets what `forward` and decoding do; training state is not changed by it."""
         self.objective = objective
+        self.ctc_weight = loss_share(objective, None if objective == "ctc" else self.wanted_ctc_weight)
         if OBJECTIVES[objective]:
             needs = {p: p.requires_grad for p in self.llm.parameters()}
             self.llm.activate(OBJECTIVES[objective])
@@ -135,17 +139,29 @@ class SOPModel(AbsESPnetModel):
     def ctc_log_probs(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output of `encode` -> S log-probability tensors (B, F, V + 1) and their lengths (B,)."""
         frames, lengths = levels[self.tap]
+        if self.ctc_stop_gradient:
+            frames = frames.detach()
         return self.ctc(self.separator(frames, lengths)), lengths
 
-    def talkers(self, levels) -> list[list[TalkerTokens]]:
-        """Greedy output of the serialized CTC heads, B lists of S slots."""
+    def talkers(self, levels, heads=None) -> list[list[TalkerTokens]]:
+        """Greedy output of the serialized CTC heads, B lists of S slots; `heads` is that of `ctc_log_probs`."""
         with torch.no_grad():
-            log_probs, lengths = self.ctc_log_probs(levels)
-            return self.ctc.greedy(log_probs, lengths)
+            return self.ctc.greedy(*(heads or self.ctc_log_probs(levels)))
 
     def sop(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
         """CTC output -> prompt ids of the LLM, B lists. No gradient flows through it."""
-        return [self.prompt.sop_ids([self.llm_ids(slot.tokens) for slot in row]) for row in talkers]
+        return [self.prompt.sop_ids([self._spell(slot) for slot in row]) for row in talkers]
+
+    def reference_sop(self, targets: list[list[int]]) -> list[list[int]]:
+        """Serialized target ids -> prompt ids as if the heads had made no mistake, B lists."""
+        return [self.prompt.sop_ids(self.tokenizer.split(target)) for target in targets]
+
+    def _spell(self, slot: TalkerTokens) -> list[int]:
+        """CTC output of one talker -> its prompt ids, with marks at doubtful words."""
+        if not self.prompt.confidence_mark:
+            return self.llm_ids(slot.tokens)
+        words = slot.words(self.vocabulary.starts_word)
+        return [token for ids, sure in words for token in self.prompt.marked(self.llm_ids(ids), sure)]
 
     def llm_ids(self, tokens: list[int]) -> list[int]:
         """CTC tokens of one talker -> ids of the LLM's tokenizer."""
@@ -174,24 +190,31 @@ class SOPModel(AbsESPnetModel):
             Loss, statistics for the log, and the batch size as weight.
         """
         levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
-        if self.objective == "ctc":
-            loss, stats = self._ctc_loss(levels, talker_texts)
-        else:
+        heads = self.ctc_log_probs(levels) if self.ctc_weight else None
+        parts, stats = [], {}
+        if self.ctc_weight < 1:
             targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
-            loss, stats = self._llm_loss(levels, targets)
-        batch_size = speech.size(0)
-        stats = {"loss": loss.detach(), **stats}
-        weight = torch.tensor(float(batch_size), device=loss.device)
-        return loss, stats, weight
+            loss, stats = self._llm_loss(levels, targets, heads)
+            parts.append((1 - self.ctc_weight, "loss_ce", loss))
+        if self.ctc_weight:
+            loss, ctc_stats = self._ctc_loss(*heads, talker_texts)
+            parts.append((self.ctc_weight, "loss_ctc", loss))
+            stats |= ctc_stats
+        if len(parts) > 1:
+            stats |= {name: loss.detach() for _, name, loss in parts}
+        loss = sum(share * part for share, _, part in parts)
+        weight = torch.tensor(float(speech.size(0)), device=loss.device)
+        return loss, {"loss": loss.detach(), **stats}, weight
 
-    def _llm_loss(self, levels, targets: list[list[int]]) -> tuple[torch.Tensor, dict]:
-        """Cross entropy over the labels of the batch; logits exist at label positions only."""
-        sop, stats = None, {}
-        if self.objective == "sop":
-            sop = self.sop(self.talkers(levels))
-            stats["sop_error"] = token_error(sop, [target[:-1] for target in targets], levels[0][0].device)
-            if self.training:
-                sop = [corrupt(ids, self.sop_corruption) for ids in sop]
+    def _llm_loss(self, levels, targets: list[list[int]], heads=None) -> tuple[torch.Tensor, dict]:
+        """Cross entropy over the labels of the batch; logits exist at label positions only.
+
+        Args:
+            levels: Output of `encode`.
+            targets: Ids each row shall write.
+            heads: Output of `ctc_log_probs` where it is known already.
+        """
+        sop, stats = self._training_prompt(levels, targets, heads)
         frames, lengths = levels[-1]
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
@@ -200,11 +223,27 @@ class SOPModel(AbsESPnetModel):
         stats["acc"] = (logits.argmax(-1) == inputs.labels).float().mean()
         return loss, stats
 
-    def _ctc_loss(self, levels, talker_texts: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+    def _training_prompt(self, levels, targets, heads) -> tuple[list[list[int]] | None, dict]:
+        """The prompts that the LLM reads in training, and how wrong those of the heads are."""
+        source = self.prompt.sop_source if "sop" in OBJECTIVES[self.objective] else "none"
+        if source == "none":
+            return None, {}
+        stats = {}
+        if source == "reference":
+            sop = self.reference_sop(targets)
+        else:
+            talkers = self.talkers(levels, heads)
+            sop = self.sop(talkers)
+            words = [join([self.llm_ids(slot.tokens) for slot in row], self.tokenizer.sc_id) for row in talkers]
+            stats["sop_error"] = token_error(words, [target[:-1] for target in targets], levels[0][0].device)
+        if self.training:
+            sop = [corrupt(ids, self.sop_corruption) for ids in sop]
+        return sop, stats
+
+    def _ctc_loss(self, log_probs, lengths, talker_texts: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
         """Mean over slots and mixtures of the CTC loss, slot i against the talker who starts i-th."""
         slots = range(1, self.num_talkers + 1)
         targets = [(talker_texts[f"text_spk{i}"].clamp(min=0), talker_texts[f"text_spk{i}_lengths"]) for i in slots]
-        log_probs, lengths = self.ctc_log_probs(levels)
         losses, impossible = self.ctc.loss(log_probs, lengths, targets)
         stats = {f"loss_spk{i}": losses[:, i - 1].mean().detach() for i in slots}
         stats["too_long"] = impossible.float().sum()

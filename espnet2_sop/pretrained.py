@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from huggingface_hub.errors import GatedRepoError
+
 from espnet2_sop.errors import UserError
 
 
@@ -23,7 +25,11 @@ def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs)
         return load(name, **kwargs)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{option}: {name} cannot be loaded ({reason}); check the id, your access to it (`hf auth login`) "
-            "or give a local folder"
-        ) from error
+        if isinstance(error.__cause__ or error, GatedRepoError):
+            page = f"https://huggingface.co/{name}"
+            advice = f"is gated: ask for access on {page}, then `hf auth login`, or give a local folder"
+        else:
+            advice = (
+                f"cannot be loaded ({reason}); check the id, your access to it (`hf auth login`) or give a local folder"
+            )
+        raise UserError(f"{option}: {name} {advice}") from error

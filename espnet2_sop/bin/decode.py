@@ -17,6 +17,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mode", choices=("ctc", "sot", "sop"), required=True, help="heads alone, LLM, LLM with prompt"
     )
+    parser.add_argument(
+        "--sop_source",
+        choices=("ctc", "reference", "none"),
+        help="take the prompt from elsewhere than in training; reference is an oracle, an upper bound for prompts",
+    )
     parser.add_argument("--out", required=True, help="folder of the system, e.g. exp/decode/sop")
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
     parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
@@ -46,12 +51,15 @@ def main(argv: list[str] | None = None) -> None:
         return
     import torch
 
-    from espnet2_sop.inference import Decoder, decode_set, load_run, require_mode
+    from espnet2_sop.inference import Decoder, decode_set, load_run, require_mode, require_named_oracle
 
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
     model = load_run(args.run, args.checkpoint, "cuda" if args.ngpu else "cpu")
     require_mode(model, args.mode)
+    if args.sop_source:
+        model.prompt.read_from(args.sop_source)
+    require_named_oracle(model, args.mode, Path(args.out))
     decoder = Decoder(model, args.mode, args.beam)
     for data, out in todo:
         decode_set(decoder, data, out, args.batch_seconds, args.batch_size)

@@ -8,7 +8,8 @@ from espnet2_sop.files import read_yaml
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
-Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2) or sop (stage 3).
+Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2), sop (stage 3), or joint
+(everything at once).
 
   --config FILE                            given several times (conf/base.yaml, conf/train_sot.yaml) the files are
                                            merged, later ones win
@@ -21,6 +22,8 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --ngpu N                                 0 is CPU
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
+
+  --use_amp true                           bfloat16 on GPUs that have it; with llm_conf dtype=bfloat16 for large LLMs
 
   --help                                   this text
   --help_all                               every option of ESPnet's trainer (takes some seconds)

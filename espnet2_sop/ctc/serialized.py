@@ -1,5 +1,6 @@
 """Serialized CTC: one head per talker slot, slot i bound to the talker who starts i-th."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,24 @@ class TalkerTokens:
     tokens: list[int]
     frames: list[int]
     confidences: list[float]
+
+    def words(self, starts_word: Callable[[int], bool]) -> list[tuple[list[int], float]]:
+        """Groups the tokens by words.
+
+        Args:
+            starts_word: Tells whether a token begins a word.
+
+        Returns:
+            For each word its tokens and the lowest of their confidences.
+        """
+        groups: list[tuple[list[int], float]] = []
+        for token, confidence in zip(self.tokens, self.confidences, strict=True):
+            if groups and not starts_word(token):
+                tokens, lowest = groups[-1]
+                groups[-1] = [*tokens, token], min(lowest, confidence)
+            else:
+                groups.append(([token], confidence))
+        return groups
 
 
 class SerializedCTC(nn.Module):

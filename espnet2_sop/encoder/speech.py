@@ -2,12 +2,13 @@
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
 from espnet2_sop.pretrained import load_pretrained
 
+OPTION = "encoder_conf.pretrained"
 FAMILIES = ("wavlm", "hubert", "wav2vec2")
 
 
@@ -33,17 +34,12 @@ class HuggingFaceEncoder(nn.Module):
         normalize: bool = True,
     ):
         super().__init__()
-        option = "encoder_conf.pretrained"
-        settings = load_pretrained(AutoConfig.from_pretrained, pretrained, option, revision=revision)
-        if settings.model_type not in FAMILIES:
-            raise UserError(f"{option}: {pretrained} is a {settings.model_type} model; known: {', '.join(FAMILIES)}")
-        for key, value in (config or {}).items():
-            if not hasattr(settings, key):
-                raise UserError(f"encoder_conf.config: {settings.model_type} has no key {key!r}")
-            setattr(settings, key, value)
-        self.ssl = load_pretrained(AutoModel.from_pretrained, pretrained, option, revision=revision, config=settings)
+        settings = read_settings(pretrained, revision, config or {}, FAMILIES)
+        self.ssl = load_pretrained(
+            AutoModel.from_pretrained, pretrained, OPTION, revision=revision, config=settings, dtype=torch.float32
+        )
         if gradient_checkpointing:
-            self.ssl.gradient_checkpointing_enable()
+            self.ssl.gradient_checkpointing_enable({"use_reentrant": False})
         self.ssl.freeze_feature_encoder()
         self.normalize = normalize
 
@@ -95,6 +91,28 @@ class HuggingFaceEncoder(nn.Module):
         else:
             features = self.ssl.feature_extractor(speech).transpose(1, 2)
         return features[:, : int(frames.max())], frames
+
+
+def read_settings(pretrained: str, revision: str, changes: dict, families: tuple[str, ...]) -> PretrainedConfig:
+    """The configuration of a Hugging Face model, with the user's changes.
+
+    Args:
+        pretrained: Hugging Face id or folder.
+        revision: Git revision of the hub repository.
+        changes: Keys to change.
+        families: Model types that will do.
+
+    Raises:
+        UserError: The model cannot be found or is of another type, or has no such key.
+    """
+    settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=revision)
+    if settings.model_type not in families:
+        raise UserError(f"{OPTION}: {pretrained} is a {settings.model_type} model; known: {', '.join(families)}")
+    for key, value in changes.items():
+        if not hasattr(settings, key):
+            raise UserError(f"encoder_conf.config: {settings.model_type} has no key {key!r}")
+        setattr(settings, key, value)
+    return settings
 
 
 def normalize_waveform(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from espnet2_sop.errors import UserError
 from espnet2_sop.llm.tokenizer import OPTION
 from espnet2_sop.pretrained import load_pretrained
 
@@ -27,6 +28,7 @@ class AdaptedCausalLM(nn.Module):
         adapters: Adapter name to keyword arguments of `peft.LoraConfig`; missing ones are those of the paper.
         revision: Git revision of the hub repository.
         dtype: Of the frozen weights, `float32` or `bfloat16`; adapters are always float32.
+        attn_implementation: How transformers computes attention: `sdpa`, `eager`, `flash_attention_2`.
         gradient_checkpointing: Trade time for memory.
     """
 
@@ -37,16 +39,25 @@ class AdaptedCausalLM(nn.Module):
         adapters: dict[str, dict],
         revision: str = "main",
         dtype: str = "float32",
+        attn_implementation: str = "sdpa",
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
+        if dtype not in ("float32", "bfloat16"):
+            raise UserError(f"llm_conf.dtype: {dtype!r} is not float32 or bfloat16")
         self.base_dtype = getattr(torch, dtype)
         base = load_pretrained(
-            AutoModelForCausalLM.from_pretrained, pretrained, OPTION, revision=revision, dtype=self.base_dtype
+            AutoModelForCausalLM.from_pretrained,
+            pretrained,
+            OPTION,
+            revision=revision,
+            dtype=self.base_dtype,
+            attn_implementation=attn_implementation,
         )
         base.requires_grad_(False)
         if gradient_checkpointing:
-            base.gradient_checkpointing_enable()
+            # in stage 3 nothing before the adapters has a gradient, which reentrant checkpoints would need
+            base.gradient_checkpointing_enable({"use_reentrant": False})
         configs = {name: peft.LoraConfig(task_type="CAUSAL_LM", **{**LORA, **conf}) for name, conf in adapters.items()}
         (first, config), *others = configs.items()
         self.peft = peft.get_peft_model(base, config, adapter_name=first)

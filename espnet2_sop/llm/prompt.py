@@ -8,6 +8,8 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 
+SOP_SOURCES = ("ctc", "reference", "none")
+CHAT_DATE = "26 Jul 2024"  # Llama 3 writes the date into its template; today's would change the prompt every day
 SOP_MARK, SPEECH_MARK = "\u2402SOP\u2403", "\u2402SPEECH\u2403"
 
 
@@ -42,7 +44,12 @@ class PromptBuilder:
         style: `base` or `chat`.
         instruction: Text before the SOP; may be empty for base models.
         before_speech, after_speech: Text markers around the speech frames.
+        sop_source: Where stage 3 takes the SOP from: `ctc` (the heads), `reference` (the true text, an oracle: an
+            upper bound for the value of a prompt) or `none` (instruction only).
         sop_separator: Put `<sc>` between the talkers of the SOP.
+        confidence_mark: Text or special token put behind every word of the SOP that CTC was not sure of, e.g. `?`;
+            empty: no marks.
+        confidence_threshold: Words with a confidence below it (0 to 1, that of their least sure token) get the mark.
     """
 
     def __init__(
@@ -52,18 +59,30 @@ class PromptBuilder:
         instruction: str = "",
         before_speech: str = "",
         after_speech: str = "",
+        sop_source: str = "ctc",
         sop_separator: bool = True,
+        confidence_mark: str = "",
+        confidence_threshold: float = 0.5,
     ):
         if style not in ("base", "chat"):
             raise UserError(f"prompt_conf.style: {style!r} is not known; base or chat")
+        if confidence_mark and sop_source != "ctc":
+            raise UserError(
+                "prompt_conf.confidence_mark: only CTC has confidences; use sop_source: ctc or leave it out"
+            )
         self.tokenizer = tokenizer
+        self.read_from(sop_source)
         self.sop_separator = sop_separator
+        self.confidence_mark = tokenizer.hf.encode(confidence_mark, add_special_tokens=False)
+        self.confidence_threshold = confidence_threshold
         body = f"{instruction}{SOP_MARK}{before_speech}{SPEECH_MARK}{after_speech}"
         if style == "chat":
             if tokenizer.hf.chat_template is None:
                 raise UserError("prompt_conf.style: this LLM has no chat template; use style: base")
             turn = [{"role": "user", "content": body}]
-            body = tokenizer.hf.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            body = tokenizer.hf.apply_chat_template(
+                turn, tokenize=False, add_generation_prompt=True, date_string=CHAT_DATE
+            )
         head, _, rest = body.partition(SOP_MARK)
         middle, _, tail = rest.partition(SPEECH_MARK)
         encode = tokenizer.hf.encode
@@ -71,6 +90,16 @@ class PromptBuilder:
         self.head = bos + encode(head, add_special_tokens=False)
         self.middle = encode(middle, add_special_tokens=False)
         self.tail = encode(tail, add_special_tokens=False)
+
+    def read_from(self, sop_source: str) -> None:
+        """Chooses where the SOP comes from; decoding may take another source than training."""
+        if sop_source not in SOP_SOURCES:
+            raise UserError(f"prompt_conf.sop_source: {sop_source!r} is not one of {', '.join(SOP_SOURCES)}")
+        self.sop_source = sop_source
+
+    def marked(self, ids: list[int], confidence: float) -> list[int]:
+        """Ids of a word, with the mark behind them if CTC was not sure of it."""
+        return ids + self.confidence_mark if confidence < self.confidence_threshold else ids
 
     def sop_ids(self, talkers: list[list[int]]) -> list[int]:
         """Token ids of each slot -> the prompt; empty slots leave no trace."""

@@ -7,6 +7,7 @@ from espnet2_sop.pretrained import load_pretrained
 from espnet2_sop.text.serialized import SC, split_talkers
 
 OPTION = "llm_conf.pretrained"
+WORD_STARTS = ("\u0120", "\u2581")  # how byte-level BPE and SentencePiece write a space
 
 
 class LLMTokenizer:
@@ -44,19 +45,26 @@ class LLMTokenizer:
         talkers = [self.encode(words) for words in split_talkers(text)]
         return join(talkers, self.sc_id) + [self.eos_id]
 
-    def decode_serialized(self, ids: list[int]) -> str:
-        """The inverse of encode_serialized; reads up to the first end of sequence."""
-        talkers, current = [], []
+    def split(self, ids: list[int]) -> list[list[int]]:
+        """The inverse of `join` and of encode_serialized: ids of each talker, up to the first end of sequence."""
+        talkers: list[list[int]] = [[]]
         for token in ids:
             if token == self.eos_id:
                 break
             if token == self.sc_id:
-                talkers.append(current)
-                current = []
+                talkers.append([])
             else:
-                current.append(token)
-        texts = [self.decode(tokens) for tokens in [*talkers, current]]
+                talkers[-1].append(token)
+        return talkers
+
+    def decode_serialized(self, ids: list[int]) -> str:
+        """Ids of serialized text -> text; talkers without words leave no trace."""
+        texts = [self.decode(tokens) for tokens in self.split(ids)]
         return f" {SC} ".join(text for text in texts if text)
+
+    def starts_word(self, token: int) -> bool:
+        """Whether a token begins a word (byte-level BPE and SentencePiece mark the space before it)."""
+        return self.hf.convert_ids_to_tokens(token).startswith(WORD_STARTS)
 
 
 def build_tokenizer(llm_conf: dict) -> LLMTokenizer:

@@ -18,6 +18,8 @@ class TalkerVocabulary(Protocol):
 
     def decode(self, ids: list[int]) -> str: ...
 
+    def starts_word(self, token: int) -> bool: ...
+
 
 class SentencePieceVocabulary:
     """A SentencePiece model trained on the training transcripts.
@@ -37,6 +39,9 @@ class SentencePieceVocabulary:
 
     def decode(self, ids: list[int]) -> str:
         return self.spm.decode(ids)
+
+    def starts_word(self, token: int) -> bool:
+        return self.spm.id_to_piece(token).startswith("\u2581")
 
     @staticmethod
     def train(texts: list[str], size: int, folder: Path) -> None:

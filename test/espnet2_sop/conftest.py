@@ -70,6 +70,38 @@ def save_encoder(folder, norm: str = "layer"):
     return str(folder)
 
 
+def save_whisper(folder):
+    """A Whisper of two encoder layers with random weights and 20 mel bins; 320 samples a frame."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    torch.manual_seed(3)
+    config = WhisperConfig(
+        vocab_size=10,
+        d_model=24,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_mel_bins=20,
+        init_std=0.2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    WhisperModel(config).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=20).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory):
+    return save_whisper(tmp_path_factory.mktemp("whisper"))
+
+
 @pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory):
     return save_llm(tmp_path_factory.mktemp("llm"))

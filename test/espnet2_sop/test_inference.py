@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from espnet2_sop.inference import Decoder, decode_set, read_partial, sorted_batches
+from espnet2_sop.errors import UserError
+from espnet2_sop.inference import Decoder, decode_set, read_partial, require_mode, sorted_batches
 
 
 @pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])
@@ -37,7 +38,7 @@ def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
     (tmp_path / "again/.partial.jsonl").write_text(json.dumps(kept) + "\n" + '{"id": "cut o')
     calls = []
     decoder = Decoder(model, "ctc")
-    decode_set(lambda waves: calls.append(len(waves)) or decoder(waves), tmp_path / "dev", tmp_path / "again", 60, 2)
+    decode_set(lambda waves, _: calls.append(len(waves)) or decoder(waves), tmp_path / "dev", tmp_path / "again", 60, 2)
     again = (tmp_path / "again/text").read_text().splitlines()
     assert again == [f"{kept['id']} kept", *lines[1:]]
     assert sum(calls) == len(lines) - 1
@@ -53,3 +54,62 @@ def test_batches_hold_their_limits():
     batches = list(sorted_batches(lengths, samples=100, size=3))
     assert [name for batch in batches for name in batch] == list(lengths)
     assert batches == [["m0", "m1", "m2"], ["m3"], ["m4"], ["m5"]]
+
+
+@pytest.mark.parametrize(
+    ("objective", "weight", "modes"),
+    [
+        ("sot", None, {"sot"}),
+        ("sot", 0.3, {"sot", "ctc"}),
+        ("ctc", None, {"ctc"}),
+        ("sop", None, {"sop", "ctc"}),
+        ("joint", None, {"sop", "ctc"}),
+    ],
+)
+def test_a_run_decodes_in_the_modes_it_was_trained_for(options, objective, weight, modes):
+    from espnet2_sop.assembly import build_model
+
+    conf = {"objective": objective, "trainable": [], "ctc_weight": weight}
+    model = build_model(options(objective, [], model_conf=conf))
+    for mode in ("sot", "ctc", "sop"):
+        if mode in modes:
+            require_mode(model, mode)
+        else:
+            with pytest.raises(UserError, match=f"--mode {mode}: this run was trained for {objective}"):
+                require_mode(model, mode)
+
+
+def test_prompt_from_reference_is_what_training_builds(model, waves, monkeypatch):
+    """Decoding must hand the LLM the prompt ids that stage 3 with this source would."""
+    seen = []
+    model.prompt.read_from("reference")
+    build = model.prompt.build
+    monkeypatch.setattr(model.prompt, "build", lambda *args: seen.append(args[3]) or build(*args))
+    texts = ["RED BOX <sc> GO NOW", "TAKE THE KEY", "ONE"]
+    hypotheses = Decoder(model, "sop")(waves, texts)
+    model.use("sop")
+    targets = [model.tokenizer.encode_serialized(t.lower()) for t in texts]
+    assert seen == [[ids[:-1] for ids in targets]]
+    assert [h.prompt for h in hypotheses] == [t.lower() for t in texts] and not any(h.onsets for h in hypotheses)
+
+
+def test_prompt_from_nowhere_is_no_prompt(model, waves):
+    """Same adapters as stage 3, an empty prompt; not the same as mode sot, whose adapter `sop` is off."""
+    silent = Decoder(model, "sop")
+    silent.model.talkers = lambda *_: [[] for _ in waves]
+    expected = [h.text for h in silent(waves)]
+    model.prompt.read_from("none")
+    assert [h.text for h in Decoder(model, "sop")(waves)] == expected
+    assert [h.text for h in Decoder(model, "sot")(waves)] != expected
+
+
+def test_oracle_must_be_named_so(model, tmp_path):
+    from espnet2_sop.inference import require_named_oracle
+
+    require_named_oracle(model, "sop", tmp_path / "sop")
+    model.prompt.read_from("reference")
+    for name in ("sop_reference", "oracle"):
+        require_named_oracle(model, "sop", tmp_path / name)
+    require_named_oracle(model, "ctc", tmp_path / "ctc")
+    with pytest.raises(UserError, match="this is an oracle; name the system so, e.g. sop_reference"):
+        require_named_oracle(model, "sop", tmp_path / "sop")

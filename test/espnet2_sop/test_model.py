@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from espnet2_sop.assembly import build_model, check_checkpoint, load_checkpoint
+from espnet2_sop.ctc.serialized import TalkerTokens
 from espnet2_sop.errors import UserError
 from espnet2_sop.model import SOPModel, token_error
 
@@ -9,6 +10,7 @@ STAGES = {
     "sot": ["encoder", "downsampler", "projector", "sot"],
     "ctc": ["separator", "ctc"],
     "sop": ["sop"],
+    "joint": ["encoder", "downsampler", "separator", "ctc", "projector", "sot"],
 }
 TEXTS = ["RED BOX <sc> GO NOW", "TAKE THE KEY", "ONE <sc> TWO <sc> THREE"]
 
@@ -57,7 +59,9 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
     torch.manual_seed(0)
     model = build_model(options(objective, STAGES[objective])).eval()
     _, stats, _ = model(**make_batch(model, waves, TEXTS))
-    if objective == "ctc":
+    if objective == "joint":
+        pass  # weighs two means with different counts; its parts are tested below
+    elif objective == "ctc":
         rows = [model(**make_batch(model, [w], [t]))[0] for w, t in zip(waves, TEXTS, strict=True)]
         torch.testing.assert_close(stats["loss"], torch.stack(rows).mean(), rtol=1e-4, atol=1e-4)
     else:
@@ -67,10 +71,164 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
         torch.testing.assert_close(stats["loss"], sums.sum() / total, rtol=1e-4, atol=1e-4)
 
 
+def marked_model(options, **changes):
+    torch.manual_seed(3)
+    conf = {"confidence_mark": "?", "confidence_threshold": 0.5}
+    return build_model(options("sop", ["sop"], prompt_conf=conf, **changes)).eval()
+
+
+def test_doubtful_words_are_marked_in_the_prompt(options):
+    """The mark stands behind the whole word, once, and not behind sure words."""
+    model = marked_model(options)
+    ids, mark = model.tokenizer.encode("purple box"), model.tokenizer.hf.encode("?")
+    box = model.tokenizer.encode("box")
+    assert len(ids) - len(box) > 1, "purple is not in the vocabulary: several tokens"
+    doubt = [1.0] * len(ids)
+    doubt[1] = 0.4  # within purple
+    frames = list(range(len(ids)))
+    slots = [TalkerTokens(ids, frames, doubt), TalkerTokens([], [], []), TalkerTokens(box, [0] * len(box), [0.5])]
+    (prompt,) = model.sop([slots])
+    assert prompt == [*ids[: -len(box)], *mark, *box, model.tokenizer.sc_id, *box]
+
+
+def test_marks_are_no_errors_of_the_prompt(options, waves):
+    """The logged error of the SOP is that of its words, or ablations could not be compared."""
+    marked = marked_model(options)
+    torch.manual_seed(3)
+    plain = build_model(options("sop", ["sop"])).eval()
+    plain.load_state_dict(marked.state_dict())
+    batch = make_batch(plain, waves, TEXTS)
+    (loss, stats, _), (plain_loss, plain_stats, _) = marked(**batch), plain(**batch)
+    assert stats["sop_error"] == plain_stats["sop_error"] > 0 and loss != plain_loss
+
+
+def test_prompt_sources_in_training(options, waves):
+    """`reference` is the SOP of heads without mistakes; `none` is no SOP at all."""
+    losses = {}
+    for source in ("ctc", "reference", "none"):
+        torch.manual_seed(3)
+        model = build_model(options("sop", ["sop"], prompt_conf={"sop_source": source})).eval()
+        for p in model.llm.adapter_parameters("sop"):
+            torch.nn.init.normal_(p, std=0.3)
+        batch = make_batch(model, waves, TEXTS)
+        loss, stats, _ = model(**batch)
+        losses[source] = loss.detach()
+        assert ("sop_error" in stats) == (source == "ctc")
+    split = [[model.tokenizer.encode(words) for words in text.lower().split(" <sc> ")] for text in TEXTS]
+    model.talkers = lambda *_: [[TalkerTokens(ids, [0] * len(ids), [1.0] * len(ids)) for ids in row] for row in split]
+    model.prompt.read_from("ctc")
+    perfect, stats, _ = model(**batch)
+    assert stats["sop_error"] == 0
+    torch.testing.assert_close(losses["reference"], perfect)
+    model.talkers = lambda *_: [[] for _ in waves]
+    torch.testing.assert_close(losses["none"], model(**batch)[0])
+    assert len({float(loss) for loss in losses.values()}) == 3
+
+
+@pytest.mark.parametrize(("objective", "weight"), [("joint", None), ("joint", 0.6), ("sot", 0.25), ("sop", 0.25)])
+def test_hybrid_loss_is_the_weighted_sum_of_its_objectives(objective, weight, options, waves):
+    torch.manual_seed(0)
+    conf = {"objective": objective, "trainable": [], "ctc_weight": weight}
+    model = build_model(options(objective, [], model_conf=conf)).eval()
+    batch = make_batch(model, waves, TEXTS)
+    hybrid, stats, _ = model(**batch)
+    parts = {}
+    model.wanted_ctc_weight = None  # each objective alone
+    for alone in ("ctc", "sot" if objective == "sot" else "sop"):
+        model.use(alone)
+        parts[alone] = model(**batch)[0]
+    ctc, ce = parts.values()
+    share = 0.3 if weight is None else weight
+    torch.testing.assert_close(hybrid, (1 - share) * ce + share * ctc)
+    torch.testing.assert_close((stats["loss_ce"], stats["loss_ctc"]), (ce, ctc))
+    assert {"acc", "ter", "loss_spk3", "too_long"} <= stats.keys()
+
+
+def gradients(model, batch, *prefixes):
+    model.zero_grad()
+    model(**batch)[0].backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None and n.startswith(prefixes)}
+
+
+def test_stop_gradient_leaves_encoder_and_downsampler_to_the_llm(options, waves):
+    """With it the encoder gets the gradient of the cross entropy alone, without it that of CTC as well; the
+    Separator learns the same in both."""
+
+    def build(**conf):
+        torch.manual_seed(0)
+        conf = {"objective": "joint", "trainable": STAGES["joint"], **conf}
+        return build_model(options("joint", [], model_conf=conf)).eval()
+
+    free, stopped = build(), build(ctc_stop_gradient=True)
+    batch = make_batch(free, waves, TEXTS)
+    shared, own = ("encoder.", "downsampler."), ("separator.", "ctc.", "projector.", "llm.")
+    with_ctc, without = gradients(free, batch, *shared), gradients(stopped, batch, *shared)
+    ce_only = build(ctc_weight=0.0)
+    for name, gradient in gradients(ce_only, batch, *shared).items():
+        torch.testing.assert_close(without[name], 0.7 * gradient, rtol=1e-3, atol=1e-6)
+    assert any(not torch.allclose(with_ctc[name], without[name], rtol=1e-2) for name in without)
+    for name, gradient in gradients(stopped, batch, *own).items():
+        torch.testing.assert_close(gradient, gradients(free, batch, *own)[name], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["sot", "sop"])
+def test_gradient_checkpoints_change_no_gradient(objective, options, waves, tiny_encoder, tiny_llm):
+    """In stage 3 nothing before the adapters has a gradient; a checkpoint that needs one would train nothing."""
+    found = []
+    for flag in (False, True):
+        torch.manual_seed(0)
+        quiet = {"mask_time_prob": 0.0, "attention_dropout": 0.0, "hidden_dropout": 0.0, "activation_dropout": 0.0}
+        quiet |= {"feat_proj_dropout": 0.0, "layerdrop": 0.0}
+        silent = {"lora_dropout": 0.0}
+        model = build_model(
+            options(
+                objective,
+                STAGES[objective],
+                encoder_conf={"pretrained": tiny_encoder, "gradient_checkpointing": flag, "config": quiet},
+                llm_conf={
+                    "pretrained": tiny_llm,
+                    "gradient_checkpointing": flag,
+                    "adapters": {"sot": silent, "sop": silent},
+                },
+            )
+        ).train()
+        found.append(gradients(model, make_batch(model, waves, TEXTS), ""))
+    assert found[0].keys() == found[1].keys() and any("lora_B" in name for name in found[0])
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["joint", "sop"])
+def test_bfloat16_autocast_is_close_to_float32(objective, options, waves, tiny_llm):
+    """What `use_amp` does on a GPU, over a bfloat16 LLM: finite gradients for all that is trained, a similar loss."""
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        conf = {"pretrained": tiny_llm, "dtype": dtype}
+        model = build_model(options(objective, STAGES[objective], llm_conf=conf)).eval()
+        batch = make_batch(model, waves, TEXTS)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+            loss, stats, _ = model(**batch)
+        loss.backward()
+        losses.append(loss.detach())
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad and p.grad is not None}
+        assert trained and all(torch.isfinite(p.grad).all() and p.dtype == torch.float32 for p in trained.values())
+    assert losses[0].dtype == losses[1].dtype == torch.float32
+    torch.testing.assert_close(*losses, rtol=0.1, atol=0.0)
+
+
+def test_joint_and_stage_3_share_their_checkpoints(options, waves):
+    """A joint run decodes as stage 3: the adapter that it did not train adds nothing."""
+    torch.manual_seed(0)
+    joint = build_model(options("joint", STAGES["joint"])).eval()
+    sop = build_model(options("sop", ["sop"])).eval()
+    sop.load_state_dict(joint.state_dict())
+    batch = make_batch(joint, waves, TEXTS)
+    torch.testing.assert_close(joint(**batch)[1]["loss_ce"], sop(**batch)[0])
+
+
 def test_talker_count_is_read_off_the_output(model):
     """An empty slot leaves no separator in the prompt."""
-    from espnet2_sop.ctc.serialized import TalkerTokens
-
     slots = [[TalkerTokens([270], [0], [1.0]), TalkerTokens([], [], []), TalkerTokens([271], [3], [1.0])]]
     assert model.sop(slots) == [[270, model.tokenizer.sc_id, 271]]
 
@@ -79,7 +237,7 @@ def test_the_prompt_changes_the_output_and_has_no_gradient(model, waves):
     batch = make_batch(model, waves, TEXTS)
     with_prompt, stats, _ = model(**batch)
     assert stats["sop_error"] > 0
-    model.talkers = lambda levels: [[] for _ in waves]
+    model.talkers = lambda *_: [[] for _ in waves]
     without, _, _ = model(**batch)
     assert not torch.allclose(with_prompt, without)
     model.requires_grad_(True)
@@ -124,9 +282,13 @@ def test_checkpoints_are_checked_key_by_key(model, options, tmp_path):
     ("changes", "message"),
     [
         ({"model_conf": {"objective": "sing", "trainable": []}}, "objective: 'sing'"),
+        ({"model_conf": {"objective": "ctc", "trainable": [], "ctc_weight": 0.3}}, "objective ctc has no other loss"),
+        ({"model_conf": {"objective": "joint", "trainable": [], "ctc_weight": 1.5}}, "ctc_weight: 1.5 is not from 0"),
         ({"model_conf": {"objective": "sot", "trainable": ["decoder"]}}, "no module 'decoder'"),
         ({"model_conf": {"objective": "sot"}}, "model_conf.trainable is missing"),
         ({"model_conf": {"objective": "sot", "trainable": [], "tap": 4}}, "tap: 4"),
+        ({"prompt_conf": {"sop_source": "thin air"}}, "sop_source: 'thin air' is not one of ctc, reference, none"),
+        ({"prompt_conf": {"sop_source": "none", "confidence_mark": "?"}}, "only CTC has confidences"),
         ({"separator_conf": {"hiden_size": 3}}, "separator_conf: no key 'hiden_size'"),
         ({"llm_conf": {}}, "llm_conf.pretrained is missing"),
         ({"ctc_vocab": "nowhere"}, "nowhere/vocabulary.json: no such file"),

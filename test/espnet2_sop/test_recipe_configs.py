@@ -1,31 +1,155 @@
-"""If these fail, a recipe that cannot be run in the tests would fail at its first training."""
+"""Every training configuration of every recipe, run in debug form: tiny encoder and LLM, two updates, two mixtures.
 
+test/recipe_configs.tsv lists them; a recipe or a configuration that is new adds its lines there.
+"""
+
+import csv
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from espnet2_sop.bin.train import get_parser, merge
+from espnet2_sop.bin.train import merge
+from espnet2_sop.files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = sorted(path.parent for path in ROOT.glob("egs2/*/sop_asr1/conf"))
+with open(ROOT / "test/recipe_configs.tsv", newline="") as table:
+    ROWS = [tuple(row.values()) for row in csv.DictReader(table, delimiter="\t")]
+every_row = pytest.mark.parametrize(("recipe", "configs", "mode"), ROWS, ids=[f"{r}:{c}" for r, c, _ in ROWS])
 
 
-@pytest.mark.parametrize("stage", ["sot", "ctc", "sop", "sot_continued"])
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
-def test_every_key_is_known(recipe, stage, tmp_path, tiny_encoder, tiny_llm, llm_vocab):
-    """The model is built as the files say, but of tiny pretrained parts and narrow layers."""
-    from espnet2_sop.assembly import build_model
+def conf_files(recipe: str, configs: str) -> list[Path]:
+    return [ROOT / "egs2" / recipe / "sop_asr1/conf" / name for name in configs.split("+")]
 
-    base, change = (yaml.safe_load((recipe / f"conf/{name}.yaml").read_text()) for name in ("base", f"train_{stage}"))
-    config = merge(base, change)
-    config["encoder_conf"]["pretrained"], config["llm_conf"]["pretrained"] = tiny_encoder, tiny_llm
-    config["llm_conf"].pop("speaker_change", None)  # a token of the real LLM
-    config["downsampler_conf"]["output_size"] = 16
-    config["separator_conf"] |= {"hidden_size": 8, "branch_size": 8}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    args = get_parser().parse_args(["--config", str(tmp_path / "config.yaml"), "--output_dir", str(tmp_path)])
-    args.ctc_vocab = llm_vocab
-    model = build_model(args)
-    assert model.num_talkers == 3
-    assert any(p.requires_grad for p in model.parameters())
+
+def merged(recipe: str, configs: str) -> dict:
+    config: dict = {}
+    for path in conf_files(recipe, configs):
+        config = merge(config, read_yaml(path))
+    return config
+
+
+def is_training_config(path: Path) -> bool:
+    """Of SOPModel or its trainer; ESPnet's own models name a token_type, simulations and decoding have other keys."""
+    config = read_yaml(path)
+    keys = {"llm_conf", "encoder_conf", "prompt_conf", "batch_bins"} & config.keys()
+    return "token_type" not in config and bool(keys or "objective" in config.get("model_conf", {}))
+
+
+def test_every_training_config_is_listed():
+    """What is not listed is not run, and breaks unseen."""
+    listed = {path for recipe, configs, _ in ROWS for path in conf_files(recipe, configs)}
+    present = {p for p in ROOT.glob("egs2/*/sop_asr1/conf/**/*.yaml") if is_training_config(p)}
+    assert listed == present
+
+
+@every_row
+def test_schedule_is_as_long_as_the_training(recipe, configs, mode):
+    """A longer one never comes down, a shorter one ends the training with an error."""
+    conf = merged(recipe, configs)
+    updates = conf["max_epoch"] * conf["num_iters_per_epoch"] / conf.get("accum_grad", 1)
+    assert conf["scheduler_conf"]["total_steps"] == updates + 1
+    assert conf["scheduler_conf"]["max_lr"] == conf["optim_conf"]["lr"]
+
+
+@pytest.mark.parametrize("recipe", sorted({recipe for recipe, _, _ in ROWS}))
+def test_control_gets_as_many_updates_as_stage_3(recipe):
+    """Without this the comparison of sop and sot_continued would prove nothing."""
+    steps = {}
+    for row in ROWS:
+        name = row[1].rpartition("train_")[2]
+        if row[0] == recipe and name in ("sop.yaml", "sot_continued.yaml"):
+            steps[name] = merged(*row[:2])["scheduler_conf"]["total_steps"]
+    assert len(set(steps.values())) <= 1
+
+
+@pytest.fixture(scope="module")
+def data(corpus, tmp_path_factory):
+    """Formatted data directories: train (simulation), dev (two mixtures)."""
+    from espnet2_sop.bin import format, prepare
+
+    root = tmp_path_factory.mktemp("data")
+    rule = {
+        "seed": 1,
+        "mixtures_per_epoch": 6,
+        "talkers": {1: 0.3, 2: 0.3, 3: 0.4},
+        "onsets": [[0.1, 0.3], [0.4, 0.6]],
+        "level_db": [-30, -25],
+        "noise_prob": 0,
+        "noise_level_db": [-40, -35],
+        "speed": [1, 1],
+        "max_duration": 5,
+    }
+    (root / "simulation.yaml").write_text(yaml.safe_dump(rule))
+    (root / "two.csv").write_text("".join(corpus.csv[2].read_text().splitlines(keepends=True)[:3]))
+    speech = ["--speech_root", str(corpus.speech)]
+    simulation = ["--subset", "train-mini", "--config", str(root / "simulation.yaml")]
+    prepare.main(["simulation", *speech, *simulation, "--out", str(root / "data/train")])
+    fixed = ["--csv", str(root / "two.csv"), "--condition", "clean"]
+    prepare.main(["librimix", *speech, *fixed, "--out", str(root / "data/dev")])
+    for name in ("train", "dev"):
+        format.main(["--min_duration", "0.1", str(root / "data" / name), str(root / "dump" / name)])
+    return root / "dump"
+
+
+@pytest.fixture(scope="module")
+def vocabularies(data, llm_vocab, tmp_path_factory):
+    """Folder of each kind of CTC vocabulary."""
+    from espnet2_sop.bin import vocab
+
+    folder = str(tmp_path_factory.mktemp("sentencepiece"))
+    config = str(Path(llm_vocab) / "model.yaml")
+    argv = ["--kind", "sentencepiece", "--config", config, "--data", str(data / "train"), "--size", "40"]
+    vocab.main([*argv, "--out", folder])
+    return {"llm": llm_vocab, "sentencepiece": folder}
+
+
+@pytest.fixture(scope="module")
+def debug_form(tiny_encoder, tiny_llm, vocabularies):
+    """What is put over a configuration to make it small; everything else stays as the recipe has it."""
+
+    def change(config: dict) -> dict:
+        return {
+            "encoder_conf": {"pretrained": tiny_encoder},
+            "downsampler_conf": {"output_size": 32},
+            "separator_conf": {"hidden_size": 16, "branch_size": 24},
+            "llm_conf": {"pretrained": tiny_llm},
+            "ctc_vocab": vocabularies[config.get("ctc_vocab", "llm")],
+            "batch_bins": 60000,
+            "accum_grad": 1,
+            "num_iters_per_epoch": 2,
+            "max_epoch": 1,
+            "num_workers": 0,
+            "use_matplotlib": False,
+        }
+
+    return change
+
+
+@every_row
+def test_config_trains_decodes_and_scores(recipe, configs, mode, data, debug_form, tmp_path):
+    from espnet2_sop.bin import decode, score, train
+
+    config = merged(recipe, configs)
+    (tmp_path / "debug.yaml").write_text(yaml.safe_dump(debug_form(config)))
+    run, valid = tmp_path / "run", data / "dev/mixtures.jsonl"
+    train.main(
+        [
+            *(f"--config={path}" for path in [*conf_files(recipe, configs), tmp_path / "debug.yaml"]),
+            *("--output_dir", str(run)),
+            *("--train_data_path_and_name_and_type", f"{data}/train/simulation.yaml,speech,mixture"),
+            *("--train_data_path_and_name_and_type", f"{data}/train/simulation.yaml,text,mixture_text"),
+            *("--valid_data_path_and_name_and_type", f"{valid},speech,mixture"),
+            *("--valid_data_path_and_name_and_type", f"{valid},text,mixture_text"),
+            *("--valid_shape_file", f"{data}/dev/speech_shape"),
+        ]
+    )
+    ((_, criterion, _),) = config["best_model_criterion"]
+    system = next(name for name in configs.split("+") if name.startswith("train_"))[len("train_") : -len(".yaml")]
+    out = tmp_path / "decode" / system
+    checkpoint = f"valid.{criterion}.ave.pth"
+    decode.main(["--run", str(run), "--checkpoint", checkpoint, "--mode", mode, "--out", str(out), f"{data}/dev"])
+    score.main(["--ref", f"{data}/dev", f"{out}/dev"])
+    record = json.loads((out / "dev/score.json").read_text())
+    assert record["system"] == system and record["mixtures"] == 2 and not record["missing"]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_sop.ctc.serialized import SerializedCTC, collapse, frames_needed
+from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens, collapse, frames_needed
 
 
 def brute_force_nll(log_probs, target, blank):
@@ -94,3 +94,10 @@ def test_greedy_reads_only_valid_frames():
     assert [row[0].tokens for row in rows] == [[0, 0, 1, 2], [2, 1]]
     assert [row[1].tokens for row in rows] == [[], []]
     assert rows[0][0].frames == [0, 2, 3, 4]
+
+
+def test_words_and_their_confidences():
+    """A word is as sure as its least sure token; what comes before the first word start is a word, too."""
+    slot = TalkerTokens([3, 10, 4, 5, 11], [0, 1, 2, 3, 4], [0.9, 0.8, 0.3, 0.6, 1.0])
+    assert slot.words(lambda token: token >= 10) == [([3], 0.9), ([10, 4, 5], 0.3), ([11], 1.0)]
+    assert TalkerTokens([], [], []).words(lambda token: True) == []

@@ -54,6 +54,19 @@ def test_serialized_round_trip(tokenizer, talkers):
     assert tokenizer.decode_serialized(tokenizer.encode_serialized(text)) == text
 
 
+@given(st.lists(st.sampled_from(["red", "box", "purple", "a"]), min_size=1, max_size=6))
+def test_word_starts_give_the_words_back(tokenizer, words):
+    ids = tokenizer.encode(" ".join(words))
+    starts = [i for i, token in enumerate(ids) if tokenizer.starts_word(token)]
+    assert [tokenizer.decode(ids[a:b]) for a, b in zip(starts, [*starts[1:], None], strict=True)] == words
+
+
+def test_split_is_the_inverse_of_encode_serialized(tokenizer):
+    one, two = tokenizer.encode("red box"), tokenizer.encode("go now")
+    assert tokenizer.split(tokenizer.encode_serialized("red box <sc> go now")) == [one, two]
+    assert tokenizer.split([]) == [[]]
+
+
 def test_decoding_ends_at_the_first_end_of_sequence_and_drops_empty_talkers(tokenizer):
     red, sc, eos = tokenizer.encode("red"), tokenizer.sc_id, tokenizer.eos_id
     assert tokenizer.decode_serialized([sc, *red, sc, sc, *red, eos, *red]) == "red <sc> red"
@@ -139,6 +152,20 @@ def test_bf16_base_survives_a_cast_of_the_whole_model(tiny_llm, tokenizer):
     assert all(p.dtype == torch.float32 for p in llm.adapter_parameters("sop"))
 
 
+def test_unknown_dtype_and_attention(tiny_llm, tokenizer):
+    with pytest.raises(UserError, match="llm_conf.dtype: 'int8' is not"):
+        build(tiny_llm, tokenizer, dtype="int8")
+    with pytest.raises(UserError, match='llm_conf.pretrained: .*attn_implementation="magic"'):
+        build(tiny_llm, tokenizer, attn_implementation="magic")
+
+
+def test_attention_implementations_agree(tiny_llm, tokenizer):
+    ids = [0, 270, 280, 290]
+    eager, sdpa = (build(tiny_llm, tokenizer, attn_implementation=name) for name in ("eager", "sdpa"))
+    assert (eager.base.config._attn_implementation, sdpa.base.config._attn_implementation) == ("eager", "sdpa")
+    torch.testing.assert_close(forward(eager, ids), forward(sdpa, ids), atol=1e-5, rtol=1e-4)
+
+
 def test_adapter_parameters_are_disjoint(llm):
     sot, sop = ({id(p) for p in llm.adapter_parameters(name)} for name in ("sot", "sop"))
     assert not sot & sop and id(llm.sc_input) in sot and id(llm.sc_input) not in sop
@@ -196,6 +223,13 @@ def test_chat_style_puts_everything_in_the_users_turn(llm, tokenizer):
     frames, lengths = speech([2])
     inputs = builder.build(llm, frames, lengths, [[270]])
     assert inputs.mask.sum() == len(builder.head) + 1 + len(builder.middle) + 2 + len(builder.tail)
+
+
+def test_chat_prompt_is_the_same_every_day(tokenizer, monkeypatch):
+    """Llama 3 writes today's date into its template unless it is given one: training and decoding would differ."""
+    template = "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    monkeypatch.setattr(tokenizer.hf, "chat_template", template + "{{ date_string }} {{ messages[0].content }}")
+    assert tokenizer.hf.decode(PromptBuilder(tokenizer, "chat", "write").head) == "26 Jul 2024 write"
 
 
 def test_unknown_style(tokenizer):

@@ -1,0 +1,89 @@
+"""`espnet2-sop plan`: parameters, memory and hours of trainings before anybody runs them."""
+
+import argparse
+from pathlib import Path
+
+from espnet2_sop.bin.train import merge
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_yaml
+
+GPUS = {  # name: memory in GB, peak of dense bfloat16 products in TFLOP/s (data sheets)
+    "RTX 4090": (24, 165),
+    "A100": (40, 312),
+    "H100": (80, 989),
+}
+NEEDED = ("encoder_conf", "llm_conf", "model_conf", "max_epoch", "num_iters_per_epoch", "batch_bins")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="espnet2-sop plan",
+        description="Prints Markdown tables of parameters, FLOP, memory and hours of trainings, computed from their "
+        "configurations, not measured. Dimensions of the usual models are known, so gated ones need no access.",
+    )
+    parser.add_argument("config", nargs="+", help="files of one training joined by +, e.g. base.yaml+train_sot.yaml")
+    parser.add_argument("--seconds", type=float, default=16.0, help="length of a mixture (default 16)")
+    parser.add_argument(
+        "--tokens", type=float, default=6.0, help="LLM tokens of all talkers per second of mixture (default 6)"
+    )
+    parser.add_argument(
+        "--utilisation", type=float, default=0.35, help="share of a GPU's peak that training reaches (default 0.35)"
+    )
+    return parser
+
+
+def read_training(files: str) -> tuple[str, dict]:
+    """Name and merged configuration of files joined by `+`."""
+    config: dict = {}
+    paths = files.split("+")
+    for path in paths:
+        config = merge(config, read_yaml(path))
+    if missing := [key for key in NEEDED if key not in config]:
+        raise UserError(f"{files}: no {missing[0]}; give all files of the training, joined by +")
+    return " ".join(Path(path).stem for path in paths if Path(path).stem != "base"), config
+
+
+def report(plans: list, about) -> str:
+    """The tables."""
+    head = ["training", "parameters", "trained", "GFLOP per second", "fixed GB", "GB per mixture"]
+    fits = [f"{memory} GB" for memory, _ in GPUS.values()]
+    hours = [f"{name} h" for name in GPUS]
+    rows = [
+        [
+            plan.name,
+            f"{plan.parameters / 1e6:,.1f} M",
+            f"{plan.trained / 1e6:,.1f} M",
+            f"{plan.flop / 1e9:,.0f}",
+            f"{plan.fixed_bytes / 1e9:.1f}",
+            f"{plan.mixture_bytes / 1e9:.2f}",
+            *(str(plan.batch(memory) or "no") for memory, _ in GPUS.values()),
+            *(f"{plan.hours(peak, about.utilisation):,.0f}" for _, peak in GPUS.values()),
+        ]
+        for plan in plans
+    ]
+    columns = [*head, *fits, *hours]
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(
+        [
+            "Computed, not measured: expect errors of tens of percent in memory and hours.",
+            "",
+            *(f"| {' | '.join(line)} |" for line in lines),
+            "",
+            f"Mixtures of {about.seconds:g} s with {about.tokens:g} tokens a second; columns in GB: mixtures in a",
+            "batch that fit; hours of the whole training on one GPU that reaches "
+            f"{100 * about.utilisation:g} % of its bfloat16 peak ("
+            + ", ".join(f"{name} {peak} TFLOP/s" for name, (_, peak) in GPUS.items())
+            + ").",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    if min(args.seconds, args.tokens) <= 0 or not 0 < args.utilisation <= 1:
+        raise UserError("--seconds and --tokens must be above 0, --utilisation above 0 and at most 1")
+    trainings = [read_training(files) for files in args.config]
+    from espnet2_sop.plan import Assumptions, make_plan
+
+    about = Assumptions(args.seconds, args.tokens, utilisation=args.utilisation)
+    print(report([make_plan(name, config, about) for name, config in trainings], about))

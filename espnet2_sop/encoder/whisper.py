@@ -1,0 +1,99 @@
+"""The encoder of Whisper, for inputs of any length up to what it has positions for."""
+
+import torch
+from torch import nn
+from transformers import AutoFeatureExtractor, AutoModel
+from transformers.masking_utils import create_bidirectional_mask
+
+from espnet2_sop.encoder.speech import OPTION, read_settings
+from espnet2_sop.errors import UserError
+from espnet2_sop.masks import length_mask
+from espnet2_sop.pretrained import load_pretrained
+
+
+class WhisperEncoder(nn.Module):
+    """A pretrained Whisper encoder (arXiv 2212.04356) whose convolutions stay frozen; its decoder is not used.
+
+    Whisper itself pads every input to 30 s. Here the positions are cut to the input, so that short mixtures cost
+    little, and padding never reaches a valid frame: a mixture gives the same frames alone and in a batch.
+
+    Args:
+        pretrained: Hugging Face id or folder, e.g. `openai/whisper-base`.
+        revision: Git revision of the hub repository.
+        config: Keys of the model's own configuration to change, e.g. `{dropout: 0.1}`.
+        gradient_checkpointing: Trade time for memory in the Transformer.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        revision: str = "main",
+        config: dict | None = None,
+        gradient_checkpointing: bool = False,
+    ):
+        super().__init__()
+        settings = read_settings(pretrained, revision, config or {}, ("whisper",))
+        mel = load_pretrained(AutoFeatureExtractor.from_pretrained, pretrained, OPTION, revision=revision)
+        model = load_pretrained(
+            AutoModel.from_pretrained, pretrained, OPTION, revision=revision, config=settings, dtype=torch.float32
+        )
+        self.whisper = model.get_encoder()
+        if gradient_checkpointing:
+            self.whisper.gradient_checkpointing_enable({"use_reentrant": False})
+        self.n_fft, self.hop = mel.n_fft, mel.hop_length
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel.mel_filters).float(), persistent=False)
+
+    @property
+    def output_size(self) -> int:
+        return self.whisper.config.d_model
+
+    @property
+    def never_trained(self) -> tuple[str, ...]:
+        """Prefixes of the parameters that no stage trains; they are not saved in checkpoints."""
+        return ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")
+
+    def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes waveforms.
+
+        Args:
+            speech: (B, T) float, 16 kHz, zero-padded on the right.
+            lengths: (B,) samples.
+
+        Returns:
+            (B, F, D) frames of the last layer (50 Hz), zero behind the end, and their lengths (B,).
+        """
+        hidden, frames = self._convolve(speech, lengths)
+        mask = length_mask(frames, hidden.size(1))
+        encoder, settings = self.whisper, self.whisper.config
+        hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
+        hidden = nn.functional.dropout(hidden, settings.dropout, self.training)
+        attention = create_bidirectional_mask(config=settings, inputs_embeds=hidden, attention_mask=mask)
+        for layer in encoder.layers:
+            if not self.training or torch.rand([]) >= settings.encoder_layerdrop:
+                hidden = layer(hidden, attention)
+        return encoder.layer_norm(hidden) * mask[..., None], frames
+
+    @torch.no_grad()
+    def _convolve(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T) -> (B, F, D) by the frozen convolutions, each row as if it were alone."""
+        if int(lengths.min()) <= self.n_fft // 2:
+            raise UserError(f"speech of {int(lengths.min())} samples is shorter than one frame of the encoder")
+        rows = [self._log_mel(row[:n]) for row, n in zip(speech, lengths, strict=True)]
+        features = nn.utils.rnn.pad_sequence(rows, batch_first=True).transpose(1, 2)
+        sizes = torch.div(lengths, self.hop, rounding_mode="floor")
+        frames = torch.div(sizes + 1, 2, rounding_mode="floor")
+        most = self.whisper.config.max_source_positions
+        if int(frames.max()) > most:
+            seconds = 2 * most * self.hop / 16000
+            raise UserError(f"speech of {int(lengths.max()) / 16000:.1f} s; this Whisper reads at most {seconds:g} s")
+        hidden = nn.functional.gelu(self.whisper.conv1(features)) * length_mask(sizes)[:, None]
+        return nn.functional.gelu(self.whisper.conv2(hidden)).transpose(1, 2), frames
+
+    def _log_mel(self, speech: torch.Tensor) -> torch.Tensor:
+        """Whisper's features of one waveform: (T,) -> (T // hop, mel bins), always float32."""
+        with torch.autocast(speech.device.type, enabled=False):
+            spectrum = torch.stft(speech.float(), self.n_fft, self.hop, window=self.window, return_complex=True)
+            mel = spectrum[:, :-1].abs().square().T @ self.filters
+        log = mel.clamp(min=1e-10).log10()
+        return (torch.maximum(log, log.max() - 8) + 4) / 4

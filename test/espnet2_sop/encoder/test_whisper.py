@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from espnet2_sop.encoder.families import encoder_class
+from espnet2_sop.encoder.speech import HuggingFaceEncoder
+from espnet2_sop.encoder.whisper import WhisperEncoder
+from espnet2_sop.errors import UserError
+
+
+def batch(waves):
+    speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
+    return speech, torch.tensor([len(w) for w in waves])
+
+
+def by_transformers(folder, wave):
+    """Features by numpy, and transformers' encoder told that so many positions are all it has."""
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder as Reference
+
+    extract = WhisperFeatureExtractor.from_pretrained(folder)
+    features = torch.from_numpy(extract._np_extract_fbank_features(wave[None], "cpu")).float()
+    config = WhisperConfig.from_pretrained(folder, max_source_positions=features.size(-1) // 2)
+    state = WhisperModel.from_pretrained(folder, dtype=torch.float32).get_encoder().state_dict()
+    state["embed_positions.weight"] = state["embed_positions.weight"][: config.max_source_positions]
+    reference = Reference(config).eval()
+    reference.load_state_dict(state)
+    return reference(features).last_hidden_state[0]
+
+
+@pytest.mark.parametrize("samples", [16000, 9920, 30 * 16000])
+@torch.no_grad()
+def test_equals_transformers_encoder(tiny_whisper, samples):
+    """On 30 s that is Whisper as it was trained; on less the same, with as many positions as there are frames."""
+    wave = np.random.default_rng(1).standard_normal(samples).astype("float32")
+    frames, lengths = WhisperEncoder(tiny_whisper).eval()(*batch([wave]))
+    assert lengths.tolist() == [samples // 320]
+    torch.testing.assert_close(frames[0], by_transformers(tiny_whisper, wave), atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_batched_equals_single(tiny_whisper, waves):
+    """Padding must not reach a valid frame: neither by spectra, convolutions, the loudest bin nor attention."""
+    encoder = WhisperEncoder(tiny_whisper).eval()
+    waves = [waves[0] * 100, *waves[1:], waves[0][:5281]]  # 5281 samples: 33 spectra, an odd number
+    frames, lengths = encoder(*batch(waves))
+    assert lengths.tolist() == [28, 50, 39, 17]
+    for row, length, wave in zip(frames, lengths, waves, strict=True):
+        alone, _ = encoder(*batch([wave]))
+        torch.testing.assert_close(row[:length], alone[0], atol=1e-5, rtol=1e-4)
+        assert not row[length:].any()
+
+
+def test_convolutions_and_positions_are_frozen(tiny_whisper, waves):
+    encoder = WhisperEncoder(tiny_whisper, gradient_checkpointing=True, config={"encoder_layerdrop": 0.5}).train()
+    for _ in range(8):
+        encoder(*batch(waves))[0].sum().backward()
+    without = {name for name, p in encoder.named_parameters() if p.grad is None}
+    assert without and all(name.startswith(encoder.never_trained) for name in without)
+
+
+def test_class_goes_by_the_type_of_the_model(tiny_whisper, tiny_encoder, tiny_llm):
+    assert encoder_class("huggingface", {"pretrained": tiny_whisper}) is WhisperEncoder
+    assert encoder_class("huggingface", {"pretrained": tiny_encoder}) is HuggingFaceEncoder
+    with pytest.raises(UserError, match="llama model; known: wavlm, hubert, wav2vec2, whisper"):
+        encoder_class("huggingface", {"pretrained": tiny_llm})
+
+
+def test_model_over_whisper(options, tiny_whisper, waves):
+    """A key of the other encoders is refused; without it all of a stage works, batched as single."""
+    from espnet2_sop.assembly import build_model
+    from espnet2_sop.inference import Decoder
+
+    with pytest.raises(UserError, match="encoder_conf: no key 'normalize'"):
+        build_model(options("ctc", [], encoder_conf={"pretrained": tiny_whisper, "normalize": True}))
+    torch.manual_seed(0)
+    model = build_model(options("sop", ["encoder", "sop"], encoder_conf={"pretrained": tiny_whisper})).eval()
+    assert not any("conv1" in name or "embed_positions" in name for name in model.state_dict())
+    decoder = Decoder(model, "sop")
+    together = decoder(waves)
+    assert together == [decoder([wave])[0] for wave in waves]
+    assert len({h.prompt for h in together}) > 1
+
+
+def test_bad_input(tiny_whisper):
+    encoder = WhisperEncoder(tiny_whisper)
+    with pytest.raises(UserError, match="speech of 200 samples is shorter than one frame"):
+        encoder(torch.zeros(1, 200), torch.tensor([200]))
+    with pytest.raises(UserError, match=r"speech of 30.1 s; this Whisper reads at most 30 s"):
+        encoder(torch.zeros(1, 481000), torch.tensor([481000]))
+    with pytest.raises(UserError, match="whisper has no key 'droput'"):
+        WhisperEncoder(tiny_whisper, config={"droput": 0.1})
