@@ -196,8 +196,9 @@ class SOPModel(AbsESPnetModel):
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
         logits = self.llm.logits(hidden[inputs.label_rows, inputs.label_columns]).float()
-        loss = F.cross_entropy(logits, inputs.labels)
-        stats["acc"] = (logits.argmax(-1) == inputs.labels).float().mean()
+        share = label_share(len(inputs.labels), len(targets), logits.device)
+        loss = F.cross_entropy(logits, inputs.labels, reduction="sum") * share
+        stats["acc"] = (logits.argmax(-1) == inputs.labels).sum() * share
         return loss, stats
 
     def _ctc_loss(self, levels, talker_texts: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
@@ -233,6 +234,18 @@ class SOPModel(AbsESPnetModel):
     @staticmethod
     def _expect_no_never_trained(module, incompatible):
         incompatible.missing_keys[:] = [k for k in incompatible.missing_keys if not module._never_trained(k)]
+
+
+def label_share(labels: int, mixtures: int, device) -> torch.Tensor:
+    """What turns a sum over labels into their mean; over all processes if there are several.
+
+    ESPnet weighs the losses of the processes by their numbers of mixtures. With this factor the weighted mean is that
+    over the labels of all, so that two processes train as one that has both batches.
+    """
+    total = torch.tensor([float(labels), float(mixtures)], device=device)
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(total)
+    return total[1] / (total[0] * mixtures)
 
 
 def token_error(hypotheses: list[list[int]], references: list[list[int]], device) -> torch.Tensor:
