@@ -1,6 +1,7 @@
 """The ESPnet2 model: speech encoder, Separator with serialized CTC, and an LLM that reads the prompt."""
 
 import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from rapidfuzz.distance import Levenshtein
 from torch.nn import functional as F
@@ -171,7 +172,8 @@ class SOPModel(AbsESPnetModel):
             talker_texts: `text_spk1`, `text_spk1_lengths`, ... for all S slots: (B, U_i) CTC ids in start order.
 
         Returns:
-            Loss, statistics for the log, and the batch size as weight.
+            Loss, statistics for the log, and the batch size as weight, all (1,) so that ESPnet can average them over
+            processes.
         """
         levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
         if self.objective == "ctc":
@@ -179,10 +181,7 @@ class SOPModel(AbsESPnetModel):
         else:
             targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
             loss, stats = self._llm_loss(levels, targets)
-        batch_size = speech.size(0)
-        stats = {"loss": loss.detach(), **stats}
-        weight = torch.tensor(float(batch_size), device=loss.device)
-        return loss, stats, weight
+        return force_gatherable((loss, {"loss": loss.detach(), **stats}, float(speech.size(0))), loss.device)
 
     def _llm_loss(self, levels, targets: list[list[int]]) -> tuple[torch.Tensor, dict]:
         """Cross entropy over the labels of the batch; logits exist at label positions only."""

@@ -104,6 +104,8 @@ def parse(task, argv: list[str], config: dict, name: str) -> argparse.Namespace:
         return args
     if missing := [key for key in args.required if getattr(args, key) is None]:
         raise UserError(f"--{missing[0]} is missing; espnet2-sop train --help")
+    if args.ngpu > 1 and not args.multiprocessing_distributed:
+        raise UserError(f"--ngpu {args.ngpu}: several GPUs need --multiprocessing_distributed true")
     if args.ngpu > torch.cuda.device_count():
         raise UserError(f"--ngpu {args.ngpu}: torch sees {torch.cuda.device_count()} GPUs here; --ngpu 0 is CPU")
     return args

@@ -57,7 +57,8 @@ def test_wrong_options_of_training_are_one_line(tmp_path):
         (["--no_such_option", "1"], "unrecognized arguments: --no_such_option 1"),
         (["--max_epoch", "two"], "argument --max_epoch: invalid int value: 'two'"),
         (["--max_epoch", "2"], "--output_dir is missing"),
-        (["--output_dir", "x", "--ngpu", "99"], "--ngpu 99: torch sees "),
+        (["--output_dir", "x", "--ngpu", "99"], "--ngpu 99: several GPUs need --multiprocessing_distributed true"),
+        (["--output_dir", "x", "--ngpu", "99", "--multiprocessing_distributed", "true"], "--ngpu 99: torch sees "),
         (["--task", "asr", "--output_dir", "x"], "--token_list is missing"),
     ):
         with pytest.raises(UserError) as error:
