@@ -201,7 +201,6 @@ train() { # train SYSTEM
         model=(--vocab_dir "${expdir}/vocab")
     fi
     mkdir -p "${out}"
-    rm -f "${out}"/.dist_init_*
     mapfile -t processes < <(distributed "${out}")
     # shellcheck disable=SC2086  # train_args is a list of options
     job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" espnet2-sop train "${configs[@]/#/--config=}" \
@@ -211,6 +210,7 @@ train() { # train SYSTEM
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture" \
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,text,mixture_text" \
         --valid_shape_file "${valid}/speech_shape" ${init[@]+"${init[@]}"} ${train_args}
+    rm -f "${out}"/.dist_init_*
     touch "${out}/.done"
     log "${out}: $(checkpoint "${system}"), config.yaml, train.log, images/"
 }
