@@ -138,7 +138,7 @@ def test_parts_that_a_stage_is_the_first_to_train_may_be_others(stage1, train, t
     assert all(torch.equal(value, one[name]) for name, value in two.items() if not name.startswith(own))
     with pytest.raises(UserError, match="checkpoint of another model; of another shape: downsampler"):
         train(tmp_path / "other", "ctc", ["separator", "ctc"], *init, "--downsampler_conf", "output_size=16")
-    with pytest.raises(UserError, match="of another shape: ctc"):
+    with pytest.raises(UserError, match="of another shape: separator"):
         train(tmp_path / "more", "sot", STAGE1, *init, "--separator_conf", "branch_size=20")
 
 
