@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from espnet2_sop.ctc.serialized import SerializedCTC
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_yaml
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
 from espnet2_sop.llm.tokenizer import build_tokenizer
@@ -23,6 +24,7 @@ from espnet2_sop.text.vocabulary import load_vocabulary
 
 encoder_choices = ClassChoices("encoder", ENCODERS, default="huggingface")
 separator_choices = ClassChoices("separator", {"lstm": LSTMSeparator}, default="lstm")
+ADAPTERS = ("sot", "sop")
 
 
 def build_model(args: argparse.Namespace) -> SOPModel:
@@ -49,7 +51,9 @@ def build_model(args: argparse.Namespace) -> SOPModel:
         num_talkers=args.num_talkers,
     )
     conf = {k: v for k, v in args.llm_conf.items() if k != "speaker_change"}
-    llm = construct("llm_conf", AdaptedCausalLM, {"adapters": {"sot": {}, "sop": {}}, **conf}, sc_id=tokenizer.sc_id)
+    llm = construct(
+        "llm_conf", AdaptedCausalLM, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id
+    )
     return construct(
         "model_conf",
         SOPModel,
@@ -95,27 +99,40 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def check_checkpoint(path: str, model: SOPModel) -> None:
-    """Refuses a checkpoint whose keys or shapes are not exactly those of the model.
+    """Refuses a checkpoint to start from whose keys or shapes are not those of the model.
+
+    Parts that this stage trains and the checkpoint's stage, by the config.yaml beside it, did not may differ, such as
+    heads over another vocabulary: they start anew.
 
     Raises:
         UserError: Names what is missing, unexpected or of another shape.
     """
-    load_checkpoint(path, model, only_check=True)
+    config = Path(path).parent / "config.yaml"
+    earlier = read_yaml(config).get("model_conf", {}).get("trainable", []) if config.is_file() else model.trainable
+    compare_keys(path, read_state(path), model, set(model.trainable) - set(earlier))
 
 
-def load_checkpoint(path: str | Path, model: SOPModel, only_check: bool = False) -> None:
+def load_checkpoint(path: str | Path, model: torch.nn.Module) -> None:
     """Loads a checkpoint into the model; every key must match.
 
     Args:
         path: ESPnet's `*.pth` file of a state dict.
         model: Built from the configuration of the same run.
-        only_check: Compare, but load nothing.
 
     Raises:
         UserError: The file is missing or broken, or belongs to another model.
     """
     state = read_state(path)
-    own = model.state_dict()
+    compare_keys(path, state, model)
+    model.load_state_dict(state)
+
+
+def compare_keys(path: str | Path, state: dict, model: torch.nn.Module, new_parts: Collection[str] = ()) -> None:
+    """Raises a UserError if keys or shapes of a checkpoint are not those of the model, but for those of `new_parts`."""
+    state, own = (
+        {key: value for key, value in every.items() if part_of(key) not in new_parts}
+        for every in (state, model.state_dict())
+    )
     other = [f"{k} has shape {tuple(state[k].shape)}, here {tuple(v.shape)}" for k, v in own.items()
              if k in state and state[k].shape != v.shape]  # fmt: skip
     missing, surplus = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -123,5 +140,9 @@ def load_checkpoint(path: str | Path, model: SOPModel, only_check: bool = False)
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise UserError(f"{path}: checkpoint of another model; {what}: {keys[0]}{more}")
-    if not only_check:
-        model.load_state_dict(state)
+
+
+def part_of(key: str) -> str:
+    """The part, as `model_conf.trainable` names it, of a checkpoint's key; `llm` for what is in no adapter."""
+    part = key.partition(".")[0]
+    return next((name for name in ADAPTERS if part == "llm" and f".{name}." in key), part)

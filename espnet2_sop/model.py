@@ -1,6 +1,7 @@
 """The ESPnet2 model: speech encoder, Separator with serialized CTC, and an LLM that reads the prompt."""
 
 import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from rapidfuzz.distance import Levenshtein
 from torch.nn import functional as F
@@ -187,7 +188,8 @@ class SOPModel(AbsESPnetModel):
             talker_texts: `text_spk1`, `text_spk1_lengths`, ... for all S slots: (B, U_i) CTC ids in start order.
 
         Returns:
-            Loss, statistics for the log, and the batch size as weight.
+            Loss, statistics for the log, and the batch size as weight, all (1,) so that ESPnet can average them over
+            processes.
         """
         levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
         heads = self.ctc_log_probs(levels) if self.ctc_weight else None
@@ -203,8 +205,7 @@ class SOPModel(AbsESPnetModel):
         if len(parts) > 1:
             stats |= {name: loss.detach() for _, name, loss in parts}
         loss = sum(share * part for share, _, part in parts)
-        weight = torch.tensor(float(speech.size(0)), device=loss.device)
-        return loss, {"loss": loss.detach(), **stats}, weight
+        return force_gatherable((loss, {"loss": loss.detach(), **stats}, float(speech.size(0))), loss.device)
 
     def _llm_loss(self, levels, targets: list[list[int]], heads=None) -> tuple[torch.Tensor, dict]:
         """Cross entropy over the labels of the batch; logits exist at label positions only.
@@ -219,8 +220,9 @@ class SOPModel(AbsESPnetModel):
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
         logits = self.llm.logits(hidden[inputs.label_rows, inputs.label_columns]).float()
-        loss = F.cross_entropy(logits, inputs.labels)
-        stats["acc"] = (logits.argmax(-1) == inputs.labels).float().mean()
+        share = label_share(len(inputs.labels), len(targets), logits.device)
+        loss = F.cross_entropy(logits, inputs.labels, reduction="sum") * share
+        stats["acc"] = (logits.argmax(-1) == inputs.labels).sum() * share
         return loss, stats
 
     def _training_prompt(self, levels, targets, heads) -> tuple[list[list[int]] | None, dict]:
@@ -272,6 +274,18 @@ class SOPModel(AbsESPnetModel):
     @staticmethod
     def _expect_no_never_trained(module, incompatible):
         incompatible.missing_keys[:] = [k for k in incompatible.missing_keys if not module._never_trained(k)]
+
+
+def label_share(labels: int, mixtures: int, device) -> torch.Tensor:
+    """What turns a sum over labels into their mean; over all processes if there are several.
+
+    ESPnet weighs the losses of the processes by their numbers of mixtures. With this factor the weighted mean is that
+    over the labels of all, so that two processes train as one that has both batches.
+    """
+    total = torch.tensor([float(labels), float(mixtures)], device=device)
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(total)
+    return total[1] / (total[0] * mixtures)
 
 
 def token_error(hypotheses: list[list[int]], references: list[list[int]], device) -> torch.Tensor:

@@ -75,7 +75,7 @@ def test_a_stage_without_its_forerunner_says_so(work, tmp_path):
         (["--stage", "two"], "--stage two: must be a whole number"),
         (["--systems", "ctc sap"], "no system 'sap'"),
         (["--stage"], "--stage needs a value"),
-        (["--stage", "5", "--stop_stage", "5", "--sot_config", "nowhere.yaml"], "nowhere.yaml: no such configuration"),
+        (["--stage", "5", "--stop_stage", "5", "--conf_dir", "none"], "none/train_sot.yaml: no such configuration"),
     ],
 )
 def test_wrong_options_are_one_line(options, message):
@@ -85,18 +85,24 @@ def test_wrong_options_are_one_line(options, message):
     assert len(result.stderr.strip().splitlines()) <= 2
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
-def test_control_gets_as_many_updates_as_stage_3(recipe):
-    """Without this the comparison of sop and sot_continued would prove nothing."""
-    sop, control = (yaml.safe_load((recipe / f"conf/train_{n}.yaml").read_text()) for n in ("sop", "sot_continued"))
-    assert sop["max_epoch"] * sop["num_iters_per_epoch"] == control["max_epoch"] * control["num_iters_per_epoch"]
-
-
-@pytest.mark.parametrize("name", ["sot", "ctc", "sop", "sot_continued"])
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
-def test_schedule_is_as_long_as_the_training(recipe, name):
-    conf = yaml.safe_load((recipe / f"conf/train_{name}.yaml").read_text())
-    assert conf["scheduler_conf"]["total_steps"] == conf["max_epoch"] * conf["num_iters_per_epoch"] + 1
+def test_an_ablation_is_a_yaml_and_a_name(work, tmp_path):
+    """Heads over another vocabulary and an adapter of another size start anew, from the same stage 1."""
+    root, options = work
+    for name, change in (
+        ("ctc_pieces", "ctc_vocab: sentencepiece\n"),
+        ("sop_pieces", "ctc_vocab: sentencepiece\nllm_conf: {adapters: {sop: {r: 4}}}\n"),
+    ):
+        conf = (MINI / f"conf/train_{name.partition('_')[0]}.yaml").read_text()
+        (tmp_path / f"train_{name}.yaml").write_text(conf + change)
+    (tmp_path / "train_sot.yaml").symlink_to(MINI / "conf/train_sot.yaml")
+    options = [*options, "--conf_dir", str(tmp_path), "--base_config", "conf/base.yaml", "--ctc_vocab_size", "60"]
+    run(*options, "--systems", "sop_pieces ctc_pieces", "--stage", "3", "--pack_system", "sop_pieces")
+    rows = json.loads((root / "exp/results.json").read_text())
+    assert {"sop_pieces", "ctc_pieces"} <= {row["system"] for row in rows}
+    config = yaml.safe_load((root / "exp/stage3_sop_pieces/config.yaml").read_text())
+    assert config["ctc_vocab"].endswith("vocab/sentencepiece")
+    assert config["init_param"][0].endswith("stage2_ctc_pieces/valid.ter.ave.pth")
+    assert (root / "exp/packed/sop_pieces.zip").is_file()
 
 
 def test_voices_of_dev_and_test_are_not_in_train():

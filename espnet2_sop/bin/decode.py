@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_yaml
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -15,7 +16,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", required=True, help="output folder of espnet2-sop train")
     parser.add_argument("--checkpoint", default="valid.acc.ave.pth", help="file in it (default valid.acc.ave.pth)")
     parser.add_argument(
-        "--mode", choices=("ctc", "sot", "sop"), required=True, help="heads alone, LLM, LLM with prompt"
+        "--mode",
+        choices=("ctc", "sot", "sop", "espnet"),
+        required=True,
+        help="heads alone, LLM, LLM with prompt, or ESPnet's SOT baseline",
     )
     parser.add_argument(
         "--sop_source",
@@ -51,15 +55,33 @@ def main(argv: list[str] | None = None) -> None:
         return
     import torch
 
-    from espnet2_sop.inference import Decoder, decode_set, load_run, require_mode, require_named_oracle
+    from espnet2_sop.inference import decode_set
 
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
-    model = load_run(args.run, args.checkpoint, "cuda" if args.ngpu else "cpu")
+    decoder = build_decoder(args, "cuda" if args.ngpu else "cpu")
+    for data, out in todo:
+        decode_set(decoder, data, out, args.batch_seconds, args.batch_size)
+
+
+def build_decoder(args: argparse.Namespace, device: str):
+    """The decoder of a run in a mode.
+
+    Raises:
+        UserError: The run was not trained for the mode, or an oracle prompt is not named as one.
+    """
+    of_espnet = "token_list" in read_yaml(Path(args.run) / "config.yaml")
+    if of_espnet != (args.mode == "espnet"):
+        raise UserError(f"--mode {args.mode}: {args.run} was trained {'with' if of_espnet else 'without'} --task asr")
+    if of_espnet:
+        from espnet2_sop.baseline import BaselineDecoder
+
+        return BaselineDecoder(args.run, args.checkpoint, args.beam, device)
+    from espnet2_sop.inference import Decoder, load_run, require_mode, require_named_oracle
+
+    model = load_run(args.run, args.checkpoint, device)
     require_mode(model, args.mode)
     if args.sop_source:
         model.prompt.read_from(args.sop_source)
     require_named_oracle(model, args.mode, Path(args.out))
-    decoder = Decoder(model, args.mode, args.beam)
-    for data, out in todo:
-        decode_set(decoder, data, out, args.batch_seconds, args.batch_size)
+    return Decoder(model, args.mode, args.beam)

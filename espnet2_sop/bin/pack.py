@@ -61,6 +61,8 @@ def main(argv: list[str] | None = None) -> None:
     from espnet2_sop.assembly import read_state
 
     config = read_yaml(run / "config.yaml")
+    if "ctc_vocab" not in config:
+        raise UserError(f"--run {run}: trained with --task asr; ESPnet's own `python -m espnet2.bin.pack asr` packs it")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(config["ctc_vocab"], part / "ctc_vocab")
@@ -75,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
             CARD.format(
                 name=out.name,
                 objective=objective,
-                mode=objective,
+                mode="sop" if objective == "joint" else objective,
                 talkers=config["num_talkers"],
                 encoder=config["encoder_conf"]["pretrained"],
                 llm=config["llm_conf"]["pretrained"],

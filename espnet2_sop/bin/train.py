@@ -1,9 +1,12 @@
 """`espnet2-sop train`: one stage of training with ESPnet's trainer."""
 
 import argparse
+import re
 import sys
 import tempfile
+from pathlib import Path
 
+from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
@@ -11,15 +14,18 @@ HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options 
 Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2), sop (stage 3), or joint
 (everything at once).
 
+  --task sop|asr                           asr trains ESPnet's own SOT recogniser, the baseline (default sop)
   --config FILE                            given several times (conf/base.yaml, conf/train_sot.yaml) the files are
                                            merged, later ones win
   --output_dir DIR                         checkpoints, log and config.yaml; the same command resumes
   --train_data_path_and_name_and_type P,N,T   e.g. data/train/simulation.yaml,speech,mixture
   --valid_data_path_and_name_and_type P,N,T   e.g. dump/dev/mixtures.jsonl,speech,mixture
-  --init_param FILE                        checkpoint of the earlier stage; all keys must match
+  --init_param FILE                        checkpoint of the earlier stage; all keys must match, but for parts that
+                                           this stage is the first to train
   --ctc_vocab DIR                          made by espnet2-sop vocab
+  --vocab_dir DIR                          where the ctc_vocab of the configuration is (llm when it names none)
   --num_talkers S                          talker slots of the model (default 3)
-  --ngpu N                                 0 is CPU
+  --ngpu N                                 0 is CPU; several need --multiprocessing_distributed true
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
 
@@ -31,11 +37,15 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
 """
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """ESPnet's own parser; importing it takes seconds."""
+def load_task(name: str):
+    """The ESPnet2 task; importing it takes seconds."""
+    if name == "asr":
+        from espnet2_sop.baseline import BaselineTask
+
+        return BaselineTask
     from espnet2_sop.task import SOPTask
 
-    return SOPTask.get_parser()
+    return SOPTask
 
 
 def merge(base: dict, change: dict) -> dict:
@@ -45,22 +55,69 @@ def merge(base: dict, change: dict) -> dict:
     return {**base, **both}
 
 
-def merge_configs(argv: list[str]) -> tuple[list[str], dict]:
-    """Takes all `--config FILE` out of the arguments and merges the files.
+def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]:
+    """Takes the options of this command out of the arguments and merges all `--config FILE`.
 
     Returns:
-        The other arguments, and the merged configuration.
+        The options (task, config, vocab_dir), the other arguments, and the merged configuration.
 
     Raises:
         UserError: A file is missing or is not YAML with keys and values.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="espnet2-sop train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--task", choices=("sop", "asr"), default="sop")
     parser.add_argument("--config", action="append", default=[])
+    parser.add_argument("--vocab_dir", type=Path)
     known, rest = parser.parse_known_args(argv)
     config: dict = {}
     for path in known.config:
         config = merge(config, read_yaml(path))
-    return rest, config
+    if known.vocab_dir:
+        config["ctc_vocab"] = str(known.vocab_dir / config.get("ctc_vocab", "llm"))
+    return known, rest, config
+
+
+def parse(task, argv: list[str], config: dict, name: str) -> argparse.Namespace:
+    """Arguments and configuration as the task's options; a mistake in them is one line, not ESPnet's usage text.
+
+    Args:
+        task: ESPnet2 task.
+        argv: Options.
+        config: Configuration, which the options overrule.
+        name: What an error calls the configuration.
+
+    Raises:
+        UserError: An option or key is unknown, missing or has a value that cannot be.
+    """
+    import torch
+    import yaml
+
+    parser = task.get_parser()
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as f:
+
+        def refuse(message: str):
+            raise UserError(message.replace(f.name, name))
+
+        parser.error = refuse
+        yaml.safe_dump(config, f)
+        f.flush()
+        args = parser.parse_args([*(["--config", f.name] if config else []), *argv])
+    args.config = None  # the file is gone
+    if args.print_config:
+        return args
+    if missing := [key for key in args.required if getattr(args, key) is None]:
+        raise UserError(f"--{missing[0]} is missing; espnet2-sop train --help")
+    if args.ngpu > 1 and not args.multiprocessing_distributed:
+        raise UserError(f"--ngpu {args.ngpu}: several GPUs need --multiprocessing_distributed true")
+    if args.ngpu > torch.cuda.device_count():
+        raise UserError(f"--ngpu {args.ngpu}: torch sees {torch.cuda.device_count()} GPUs here; --ngpu 0 is CPU")
+    return args
+
+
+def mistake_of_child(error: Exception) -> UserError | None:
+    """The UserError that ended one of the processes that ESPnet spawned, from the traceback that it left."""
+    found = re.search(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", str(error), re.MULTILINE)
+    return UserError(found[1]) if found else None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -68,12 +125,12 @@ def main(argv: list[str] | None = None) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return
-    rest, config = merge_configs(["--help" if a == "--help_all" else a for a in argv])
-    import yaml
+    known, rest, config = merge_configs(["--help" if a == "--help_all" else a for a in argv])
+    task = load_task(known.task)
+    from torch.multiprocessing import ProcessRaisedException
 
-    from espnet2_sop.task import SOPTask
-
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as f:
-        yaml.safe_dump(config, f)
-        f.flush()
-        SOPTask.main(cmd=["--config", f.name, *rest] if config else rest)
+    args = parse(task, rest, config, " + ".join(known.config))
+    try:
+        task.main(args=args)
+    except ProcessRaisedException as error:
+        raise mistake_of_child(error) or error from None

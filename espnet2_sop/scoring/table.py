@@ -9,9 +9,17 @@ from espnet2_sop.files import atomic_write
 from espnet2_sop.scoring.metrics import METRICS, title
 from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
 
-SYSTEMS = ("ctc", "sot", "sot_continued", "sop")  # rows in this order, others after them by name
+SYSTEMS = {  # rows in this order, each before its variants NAME_...; others after them by name
+    "espnet_sot": "ESPnet's own Conformer and Transformer from filterbanks to characters",
+    "espnet_sot_wavlm": "the same from features of a frozen WavLM",
+    "ctc": "the serialized CTC heads alone, no LLM (stage 2)",
+    "sot": "the LLM from the speech (stage 1)",
+    "sot_continued": "the same, trained on for as many updates as stage 3: the control",
+    "joint": "the LLM from prompt and speech, all trained at once",
+    "sop": "the LLM from prompt and speech (stage 3)",
+}
 CONDITIONS = ("clean", "noisy")
-COMPARISONS = (("sop", "sot_continued"), ("sop", "sot"), ("sop", "ctc"))
+COMPARISONS = tuple(("sop", other) for other in ("sot_continued", "sot", "ctc", "joint", "espnet_sot"))
 DASH = "–"
 
 
@@ -45,9 +53,19 @@ def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
     return (order.index(name) if name in order else len(order), name)
 
 
+def base_system(name: str) -> str | None:
+    """The system of `SYSTEMS` that a name is or is a variant of: `sop_large` is one of `sop`."""
+    return max((system for system in SYSTEMS if f"{name}_".startswith(f"{system}_")), key=len, default=None)
+
+
+def system_rank(name: str) -> tuple[int, str]:
+    """Sorts systems as `SYSTEMS`, variants behind their base."""
+    return (rank(base_system(name) or name, tuple(SYSTEMS))[0], name)
+
+
 def sort_key(record: Record) -> tuple:
     talkers = record["num_talkers"] or float("inf")
-    return rank(record["condition"], CONDITIONS), talkers, record["test_set"], rank(record["system"], SYSTEMS)
+    return rank(record["condition"], CONDITIONS), talkers, record["test_set"], system_rank(record["system"])
 
 
 def result_row(record: Record) -> Record:
@@ -108,7 +126,7 @@ def condition_table(rows: Sequence[Record]) -> str:
     def others(system: str, score: str) -> str:
         return " / ".join(number(cells.get((system, test_set), {}).get(score)) for test_set in labels)
 
-    systems = sorted({row["system"] for row in rows}, key=lambda system: rank(system, SYSTEMS))
+    systems = sorted({row["system"] for row in rows}, key=system_rank)
     return markdown(
         ["system", *(f"cpWER, {label}" for label in labels.values()), *map(title, scores)],
         [
@@ -118,11 +136,18 @@ def condition_table(rows: Sequence[Record]) -> str:
     )
 
 
+def pairs_to_compare(systems: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs to compare: `COMPARISONS`, and every variant with its base."""
+    bases = ((system, base_system(system)) for system in systems)
+    return [*COMPARISONS, *((name, base) for name, base in bases if base not in (None, name))]
+
+
 def comparison_table(records: Sequence[Record]) -> str | None:
-    """Paired differences of cpWER, one row per test set; None when no pair of `COMPARISONS` was scored."""
+    """Paired differences of cpWER, one row per pair of systems; None when no pair was scored."""
     cells = {(record["system"], record["test_set"]): record for record in records}
     test_sets = list(dict.fromkeys(record["test_set"] for record in records))
-    pairs = [(a, b) for a, b in COMPARISONS if any({(a, s), (b, s)} <= cells.keys() for s in test_sets)]
+    systems = sorted({record["system"] for record in records}, key=system_rank)
+    pairs = [(a, b) for a, b in pairs_to_compare(systems) if any({(a, s), (b, s)} <= cells.keys() for s in test_sets)]
 
     def cell(a: str, b: str, test_set: str) -> str:
         if not {(a, test_set), (b, test_set)} <= cells.keys():
@@ -130,8 +155,8 @@ def comparison_table(records: Sequence[Record]) -> str | None:
         difference = compare_records(cells[a, test_set], cells[b, test_set])
         return DASH if difference is None else str(difference)
 
-    rows = [[test_set, *(cell(a, b, test_set) for a, b in pairs)] for test_set in test_sets]
-    return markdown(["test set", *(f"{a} - {b}" for a, b in pairs)], rows) if pairs else None
+    rows = [[f"{a} - {b}", *(cell(a, b, test_set) for test_set in test_sets)] for a, b in pairs]
+    return markdown(["systems", *test_sets], rows) if pairs else None
 
 
 def count_table(rows: Sequence[Record]) -> str:
@@ -162,7 +187,9 @@ def report(records: Sequence[Record]) -> str:
         parts += ["## Paired comparisons", note, comparisons]
     note = "Errors and reference words; `missing` hypotheses are counted as deletions."
     parts += ["## Counts behind cpWER", note, count_table(rows), "## Definitions"]
-    definitions = [f"{title(name)}: {(metric.__doc__ or '').splitlines()[0]}." for name, metric in METRICS.items()]
+    scored = {record["system"] for record in records}
+    definitions = [f"{name}: {text}." for name, text in SYSTEMS.items() if name in scored]
+    definitions += [f"{title(name)}: {(metric.__doc__ or '').splitlines()[0]}." for name, metric in METRICS.items()]
     definitions += [
         "Rates: total errors over total reference words of the set.",
         "count accuracy: share of mixtures with as many hypothesis talkers as reference talkers.",

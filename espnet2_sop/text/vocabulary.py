@@ -7,6 +7,7 @@ from typing import Protocol
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.text.serialized import SC
 
 
 class TalkerVocabulary(Protocol):
@@ -66,11 +67,17 @@ class SentencePieceVocabulary:
         Path(f"{part}.vocab").unlink()
 
 
+def character_tokens(texts: list[str]) -> list[str]:
+    """Token list for ESPnet: its special symbols, `<sc>`, and the characters of the texts in order of their codes."""
+    characters = sorted(set().union(*texts) - {" "})
+    return ["<blank>", "<unk>", SC, "<space>", *characters, "<sos/eos>"]
+
+
 def save_vocabulary(folder: str | Path, kind: str, pieces: list[str]) -> None:
-    """Writes `tokens.txt` (one token a line, for people) and, last, `vocabulary.json`."""
+    """Writes `tokens.txt` (one token a line, for people and for ESPnet) and, last, `vocabulary.json`."""
     folder = Path(folder)
     with atomic_write(folder / "tokens.txt") as f:
-        f.writelines(f"{json.dumps(piece, ensure_ascii=False)[1:-1]}\n" for piece in pieces)
+        f.writelines(str(piece).replace("\n", "\\n") + "\n" for piece in pieces)
     with atomic_write(folder / "vocabulary.json") as f:
         json.dump({"kind": kind, "size": len(pieces)}, f)
 

@@ -37,9 +37,45 @@ def test_configs_are_merged_in_order(tmp_path):
     (tmp_path / "base.yaml").write_text("model_conf: {tap: 2, objective: sot}\nseed: 1\n")
     (tmp_path / "stage.yaml").write_text("model_conf: {objective: ctc}\nmax_epoch: 3\n")
     argv = ["--config", str(tmp_path / "base.yaml"), "--ngpu", "0", "--config", str(tmp_path / "stage.yaml")]
-    rest, config = train.merge_configs(argv)
-    assert rest == ["--ngpu", "0"]
+    known, rest, config = train.merge_configs(argv)
+    assert rest == ["--ngpu", "0"] and known.task == "sop"
     assert config == {"model_conf": {"tap": 2, "objective": "ctc"}, "seed": 1, "max_epoch": 3}
+
+
+@pytest.mark.parametrize(("text", "kind"), [("seed: 1", "llm"), ("ctc_vocab: sentencepiece", "sentencepiece")])
+def test_a_configuration_names_its_vocabulary(tmp_path, text, kind):
+    (tmp_path / "c.yaml").write_text(text)
+    _, rest, config = train.merge_configs([f"--config={tmp_path / 'c.yaml'}", "--vocab_dir", "exp/vocab"])
+    assert config["ctc_vocab"] == f"exp/vocab/{kind}" and not rest
+
+
+def test_wrong_options_of_training_are_one_line(tmp_path):
+    """ESPnet itself answers with hundreds of lines of usage, or with a traceback."""
+    (tmp_path / "c.yaml").write_text("no_such_key: 1\n")
+    for argv, message in (
+        (["--config", str(tmp_path / "c.yaml")], f"unrecognized arguments: no_such_key (from {tmp_path / 'c.yaml'})"),
+        (["--no_such_option", "1"], "unrecognized arguments: --no_such_option 1"),
+        (["--max_epoch", "two"], "argument --max_epoch: invalid int value: 'two'"),
+        (["--max_epoch", "2"], "--output_dir is missing"),
+        (["--output_dir", "x", "--ngpu", "99"], "--ngpu 99: several GPUs need --multiprocessing_distributed true"),
+        (["--output_dir", "x", "--ngpu", "99", "--multiprocessing_distributed", "true"], "--ngpu 99: torch sees "),
+        (["--task", "asr", "--output_dir", "x"], "--token_list is missing"),
+    ):
+        with pytest.raises(UserError) as error:
+            train.main(argv)
+        assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_mistake_of_a_spawned_process_is_one_line():
+    """With several GPUs ESPnet trains in spawned processes, from which only the text of a traceback comes back."""
+    import torch
+
+    from espnet2_sop.mixture.audio import num_samples
+
+    with pytest.raises(torch.multiprocessing.ProcessRaisedException) as raised:
+        torch.multiprocessing.spawn(num_samples, nprocs=1)  # called with the number of the process: file "0"
+    assert str(train.mistake_of_child(raised.value)).startswith("0: no such audio file")
+    assert train.mistake_of_child(ValueError("something else")) is None
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [1", "broken YAML"), ("- 1", "expected YAML with keys")])
@@ -75,6 +111,23 @@ def test_sentencepiece_round_trip_and_bad_size(tmp_path, tiny_llm):
     assert len((tmp_path / "out/tokens.txt").read_text().splitlines()) == pieces.vocab_size
     with pytest.raises(UserError, match="--size 3"):
         vocab.main([*argv, "--data", str(tmp_path), "--size", "3"])
+
+
+def test_token_list_of_characters_is_that_of_espnet(tmp_path):
+    """`<sc>` is one token, and text comes back as it was."""
+    from espnet2.text.build_tokenizer import build_tokenizer
+    from espnet2.text.token_id_converter import TokenIDConverter
+
+    (tmp_path / "text").write_text('m1 RED "BOX" <sc> IT\'S BLUE\n')
+    vocab.main(["--kind", "char", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    tokens = build_tokenizer("char", nonsplit_symbol=["<sc>"])
+    ids = TokenIDConverter(str(tmp_path / "out/tokens.txt"))
+    text = 'it\'s "red" <sc> box'
+    pieces = tokens.text2tokens(text)
+    assert pieces.count("<sc>") == 1 and 1 not in ids.tokens2ids(pieces), "1 is <unk>"
+    assert tokens.tokens2text(ids.ids2tokens(ids.tokens2ids(pieces))) == text
+    listed = (tmp_path / "out/tokens.txt").read_text().splitlines()
+    assert listed[0] == "<blank>" and listed[-1] == "<sos/eos>" and len(listed) == len(set(listed))
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):

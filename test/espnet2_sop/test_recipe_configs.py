@@ -114,7 +114,7 @@ def debug_form(tiny_encoder, tiny_llm, vocabularies):
             "encoder_conf": {"pretrained": tiny_encoder},
             "downsampler_conf": {"output_size": 32},
             "separator_conf": {"hidden_size": 16, "branch_size": 24},
-            "llm_conf": {"pretrained": tiny_llm},
+            "llm_conf": {"pretrained": tiny_llm, "speaker_change": "<|reserved_special_token_0|>"},
             "ctc_vocab": vocabularies[config.get("ctc_vocab", "llm")],
             "batch_bins": 60000,
             "accum_grad": 1,

@@ -128,6 +128,20 @@ def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_
         decode.main([*argv, str(data / "dev")])
 
 
+def test_parts_that_a_stage_is_the_first_to_train_may_be_others(stage1, train, tmp_path):
+    """Another Separator and adapter start anew; what stage 1 has trained is taken over, and must fit."""
+    init = ("--max_epoch", "1", "--init_param", str(stage1 / "valid.loss.ave.pth"))
+    run = train(tmp_path / "ctc", "ctc", ["separator", "ctc"], *init, "--separator_conf", "branch_size=20")
+    one, two = (torch.load(folder / "valid.loss.ave.pth", weights_only=True) for folder in (stage1, run))
+    assert two["ctc.heads.0.weight"].size(1) == 20
+    own = ("separator.", "ctc.")
+    assert all(torch.equal(value, one[name]) for name, value in two.items() if not name.startswith(own))
+    with pytest.raises(UserError, match="checkpoint of another model; of another shape: downsampler"):
+        train(tmp_path / "other", "ctc", ["separator", "ctc"], *init, "--downsampler_conf", "output_size=16")
+    with pytest.raises(UserError, match="of another shape: separator"):
+        train(tmp_path / "more", "sot", STAGE1, *init, "--separator_conf", "branch_size=20")
+
+
 def test_packed_model_gives_the_same_output(stage1, data, tmp_path):
     from espnet2_sop.bin import decode, pack
 

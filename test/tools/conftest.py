@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    "bash basename cat cksum cut date dirname env find flock grep head ln ls mkdir mv nproc paste readlink rm sed "
+    "bash basename cat cksum cut date dirname env find flock grep head ln ls mkdir mv nproc paste readlink rm sed seq "
     "sleep sort tail tee touch tr true uname wc"
 )
 

@@ -200,6 +200,8 @@ class TestSlurm:
     [
         (["--gpus", "1", "x.log", "true"], "local", "unknown option '--gpus'"),
         (["--gpu", "one", "x.log", "true"], "local", "--gpu must be a number, not 'one'"),
+        (["--nodes", "0", "x.log", "true"], "slurm", "--nodes must be a number from 1, not '0'"),
+        (["--nodes", "2", "x.log", "true"], "local", "--nodes 2: several nodes need SOP_BACKEND=slurm"),
         (["x.log"], "local", "a log file and a command are needed"),
         (["x.log", "true"], "pbs", "unknown back-end 'pbs' (SOP_BACKEND, cmd.sh); one of: local slurm"),
     ],

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# job.sh [--gpu N] [--name NAME] LOGFILE COMMAND...
+# job.sh [--nodes N] [--gpu N] [--name NAME] LOGFILE COMMAND...
 #
 # Runs one command on the back-end of cmd.sh. All its output is appended to LOGFILE; the console shows progress,
 # warnings and errors only. The exit status is that of the command. A failure is reported with its one-line error, or
 # else with the last lines, and the log's path. Ctrl-C ends the command, too.
 #
-#   --gpu N       GPUs that the job asks from Slurm (default 0); a local job sees all GPUs of the machine
+#   --nodes N     nodes that the job asks from Slurm (default 1); with several the command starts once on each by srun
+#   --gpu N       GPUs on each that the job asks from Slurm (default 0); a local job sees all GPUs of the machine
 #   --name NAME   how the job is called in messages and in Slurm's queue (default: LOGFILE's name)
 set -euo pipefail
 
@@ -22,22 +23,26 @@ fi
 # shellcheck source=egs2/TEMPLATE/sop_asr1/cmd.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cmd.sh"
 
+usage="job.sh [--nodes N] [--gpu N] [--name NAME] LOGFILE COMMAND..."
+nodes=1
 gpu=0
 name=
 while [[ ${1:-} == -* ]]; do
     case $1 in
+        --nodes) nodes=${2:-} ;;
         --gpu) gpu=${2:-} ;;
         --name) name=${2:-} ;;
         -h | --help)
             sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
             exit 0
             ;;
-        *) die "unknown option '$1'; job.sh [--gpu N] [--name NAME] LOGFILE COMMAND..." ;;
+        *) die "unknown option '$1'; $usage" ;;
     esac
     shift $(($# > 1 ? 2 : 1))
 done
 [[ $gpu =~ ^[0-9]+$ ]] || die "--gpu must be a number, not '$gpu'"
-[[ $# -ge 2 ]] || die "a log file and a command are needed; job.sh [--gpu N] [--name NAME] LOGFILE COMMAND..."
+[[ $nodes =~ ^[1-9][0-9]*$ ]] || die "--nodes must be a number from 1, not '$nodes'"
+[[ $# -ge 2 ]] || die "a log file and a command are needed; $usage"
 log=$1
 shift
 name=${name:-$(basename "$log" .log)}
@@ -57,14 +62,22 @@ quoted() { # quoted WORD...: one line for any POSIX shell
 
 header="# $(date '+%Y-%m-%d %H:%M:%S') $(uname -n): $(quoted "$@")"
 case $cmd_backend in
-    local) command=("$@") ;;
+    local)
+        [[ $nodes -eq 1 ]] || die "--nodes $nodes: several nodes need SOP_BACKEND=slurm (cmd.sh)"
+        command=("$@")
+        ;;
     slurm)
         command -v sbatch >/dev/null || die "SOP_BACKEND is slurm, but there is no sbatch on PATH"
         options=("${slurm_cpu_options[@]}")
         if [[ $gpu -gt 0 ]]; then
             options=("${slurm_gpu_options[@]}" --gres="$slurm_gpu_gres:$gpu")
         fi
-        command=(sbatch --wait --job-name="$name" --output="${log//%/%%}" --open-mode=append "${options[@]}" --wrap="$(quoted "$@")")
+        wrapped=$(quoted "$@")
+        if [[ $nodes -gt 1 ]]; then # srun does not take over the cores of a task by itself
+            options+=(--nodes="$nodes" --ntasks-per-node=1)
+            wrapped="SRUN_CPUS_PER_TASK=\$SLURM_CPUS_PER_TASK srun --kill-on-bad-exit=1 $wrapped"
+        fi
+        command=(sbatch --wait --job-name="$name" --output="${log//%/%%}" --open-mode=append "${options[@]}" --wrap="$wrapped")
         ;;
     *) die "unknown back-end '$cmd_backend' (SOP_BACKEND, cmd.sh); one of: local slurm" ;;
 esac

@@ -5,9 +5,10 @@ set -euo pipefail
 
 ### options
 stage=1                        # first stage to run
-stop_stage=11                  # last stage to run
+stop_stage=12                  # last stage to run
 ngpu=0                         # GPUs per node; 0 trains and decodes on CPU
-nj=2                           # independent jobs side by side (adaptation and its control, decoding)
+num_nodes=1                    # nodes of one training; several need SOP_BACKEND=slurm, see cmd.sh
+nj=2                           # independent jobs side by side (trainings on CPU or Slurm, decoding)
 expdir=exp                     # where training runs, hypotheses and results go
 datadir=data                   # data directories as prepared
 dumpdir=dump                   # data directories after length filtering
@@ -17,15 +18,11 @@ test_sets=                     # test sets, separated by spaces
 local_data_opts=               # options passed to local/data.sh
 max_duration=20                # longest mixture or utterance in seconds (the paper drops longer ones)
 min_duration=0.3               # shortest
-ctc_vocab=llm                  # vocabulary of the CTC heads: llm (the paper) or sentencepiece
-ctc_vocab_size=1000            # pieces of the sentencepiece vocabulary
+ctc_vocab_size=1000            # pieces of the vocabulary of systems with `ctc_vocab: sentencepiece`
+conf_dir=conf                  # where train_NAME.yaml of each system NAME is
 base_config=conf/base.yaml     # model and trainer of all stages: encoder, Separator, LLM by Hugging Face id or folder
-sot_config=conf/train_sot.yaml                      # stage 1: SOT fine-tuning
-ctc_config=conf/train_ctc.yaml                      # stage 2: Separator and serialized CTC
-sop_config=conf/train_sop.yaml                      # stage 3: adaptation with the serialized output prompt
-control_config=conf/train_sot_continued.yaml        # control: stage 1 trained on for as many updates as stage 3
 train_args=                    # options passed to every training, e.g. "--max_epoch 1"
-systems="ctc sot sot_continued sop"                 # what is decoded and scored
+systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
 decode_args=                   # options passed to decoding, e.g. "--beam 4"
 pack_system=sop                # system that the last stage packs
 ### end of options
@@ -35,13 +32,22 @@ help() {
 Usage: ./sop.sh [--name value ...]      (called by run.sh of a recipe, which adds its own options)
 
 Stages:
-   1  data preparation (local/data.sh)         7  stage 3: SOP adaptation, and its control
-   2  formatting and length filtering          8  decoding
-   3  vocabulary of the serialized CTC heads   9  scoring
-   4  statistics                              10  result table
-   5  stage 1: SOT fine-tuning                11  packing
-   6  stage 2: Separator + serialized CTC
+   1  data preparation (local/data.sh)         7  stage 3: SOP adaptation, and all other systems
+   2  formatting and length filtering          8  ESPnet's own SOT recogniser, the baseline
+   3  vocabularies                             9  decoding
+   4  statistics                              10  scoring
+   5  stage 1: SOT fine-tuning                11  result table
+   6  stage 2: Separator + serialized CTC     12  packing
 A stage that is done is skipped, one that was interrupted goes on where it was.
+
+Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says where it starts and how it is decoded:
+   sot         from the pretrained parts           LLM without prompt
+   sot_...     from sot                            LLM without prompt
+   ctc...      from sot                            heads alone
+   sop...      from the ctc with the same ending   LLM with prompt      (sop_a_b: from ctc_a_b, ctc_a or ctc)
+   joint...    from the pretrained parts           LLM with prompt
+   espnet...   from scratch, by ESPnet's ASR task  ESPnet's beam search
+What a system starts from is trained with it. So an ablation is a YAML file and a name.
 
 Options:
 HELP
@@ -68,43 +74,70 @@ while [ $# -gt 0 ]; do
     printf -v "${name}" '%s' "${value}"
     shift
 done
-for name in stage stop_stage ngpu nj ctc_vocab_size; do
+for name in stage stop_stage ngpu num_nodes nj ctc_vocab_size; do
     [[ "${!name}" =~ ^[0-9]+$ ]] || fail "--${name} ${!name}: must be a whole number"
 done
 for system in ${systems}; do
-    [[ " ctc sot sot_continued sop " == *" ${system} "* ]] || fail "--systems: no system '${system}'"
+    [[ "${system}" =~ ^(sot|ctc|sop|joint|espnet)(_[A-Za-z0-9]+)*$ ]] ||
+        fail "--systems: no system '${system}'; names begin with sot, ctc, sop, joint or espnet (./sop.sh --help)"
 done
 
 # shellcheck source=egs2/TEMPLATE/sop_asr1/path.sh
 . ./path.sh
 # shellcheck source=egs2/TEMPLATE/sop_asr1/cmd.sh
 . ./cmd.sh
+[ "${num_nodes}" -le 1 ] || [ "${cmd_backend}" = slurm ] || fail "--num_nodes ${num_nodes} needs SOP_BACKEND=slurm (cmd.sh)"
 
 should_run() { # should_run NUMBER TITLE
     [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] || return 1
     log "stage $1: $2"
 }
 
-run_dir() { # folder of the training run behind a system
+run_dir() { # run_dir SYSTEM: folder of its training run
     case "$1" in
-        sot) echo "${expdir}/stage1_sot" ;;
-        ctc) echo "${expdir}/stage2_ctc" ;;
-        sop) echo "${expdir}/stage3_sop" ;;
-        sot_continued) echo "${expdir}/stage3_sot_continued" ;;
+        sot | joint*) echo "${expdir}/stage1_$1" ;;
+        ctc*) echo "${expdir}/stage2_$1" ;;
+        sop* | sot_*) echo "${expdir}/stage3_$1" ;;
+        *) echo "${expdir}/$1" ;;
     esac
 }
-checkpoint() { # the averaged checkpoint of a system's run
+start_of() { # start_of SYSTEM: the system whose checkpoint it starts from, if any
+    local name
     case "$1" in
-        ctc) echo valid.ter.ave.pth ;;
+        ctc* | sot_*) echo sot ;;
+        sop*)
+            name="ctc${1#sop}"
+            while [ "${name}" != ctc ] && [ ! -f "${conf_dir}/train_${name}.yaml" ]; do name="${name%_*}"; done
+            echo "${name}"
+            ;;
+    esac
+}
+mode_of() { # mode_of SYSTEM: how it is decoded
+    case "$1" in
+        joint*) echo sop ;;
+        *) echo "${1%%_*}" ;;
+    esac
+}
+checkpoint() { # checkpoint SYSTEM: the averaged checkpoint of its run
+    case "$1" in
+        ctc*) echo valid.ter.ave.pth ;;
         *) echo valid.acc.ave.pth ;;
     esac
 }
+needed() { # needed PATTERN: the systems, with all that they start from, whose names match
+    local system seen=" "
+    for system in ${systems}; do
+        while [ -n "${system}" ] && [[ "${seen}" != *" ${system} "* ]]; do
+            seen+="${system} "
+            [[ ! "${system}" =~ $1 ]] || echo "${system}"
+            system="$(start_of "${system}")"
+        done
+    done
+}
 
-job() { # job NAME LOG COMMAND...: on this machine or on Slurm, see cmd.sh
-    local name="$1" logfile="$2"
-    shift 2
-    mkdir -p "$(dirname "${logfile}")"
-    ./job.sh --gpu "${ngpu}" --name "${name}" "${logfile}" "$@"
+job() { # job NODES GPUS NAME LOG COMMAND...: on this machine or on Slurm, see cmd.sh
+    mkdir -p "$(dirname "$4")"
+    ./job.sh --nodes "$1" --gpu "$2" --name "$3" "${@:4}"
 }
 
 side_by_side() { # side_by_side FUNCTION ARGUMENT...: calls it for each argument, nj at a time; fails if one fails
@@ -130,14 +163,28 @@ threads() { # threads JOBS: CPU threads of each of so many jobs
     echo $((cores / $1 > 0 ? cores / $1 : 1))
 }
 
-train() { # train SYSTEM CONFIG [SYSTEM TO START FROM]
-    local system="$1" config="$2" from="${3:-}" out init=() valid="${dumpdir}/${valid_set}" data shape=()
+distributed() { # prints ESPnet's options for several processes, one per line
+    if [ "${num_nodes}" -gt 1 ]; then
+        printf '%s\n' --multiprocessing_distributed true --dist_launcher slurm \
+            --dist_init_method "file://$(cd "$1" && pwd)/.dist_init_$(date +%s)_$$"
+        [ "${ngpu}" -gt 0 ] || printf '%s\n' --dist_backend gloo
+    elif [ "${ngpu}" -gt 1 ]; then
+        printf '%s\n' --multiprocessing_distributed true
+    fi
+}
+
+train() { # train SYSTEM
+    local system="$1" config="${conf_dir}/train_$1.yaml" out from data valid="${dumpdir}/${valid_set}" name
+    local configs model processes init=() shape=()
     out="$(run_dir "${system}")"
-    for name in "${base_config}" "${config}"; do [ -f "${name}" ] || fail "${name}: no such configuration"; done
-    if [ -f "${out}/.done" ] && [ "${out}/.done" -nt "${config}" ] && [ "${out}/.done" -nt "${base_config}" ]; then
+    configs=("${base_config}" "${config}")
+    if [[ "${system}" == espnet* ]]; then configs=("${config}"); fi
+    for name in "${configs[@]}"; do [ -f "${name}" ] || fail "${name}: no such configuration"; done
+    if is_newer "${out}/.done" "${configs[@]}"; then
         log "${out}: trained already"
         return 0
     fi
+    from="$(start_of "${system}")"
     if [ -n "${from}" ]; then
         init=(--init_param "$(run_dir "${from}")/$(checkpoint "${from}")")
         [ -f "${init[1]}" ] || fail "${init[1]} is missing: train system '${from}' first"
@@ -148,34 +195,56 @@ train() { # train SYSTEM CONFIG [SYSTEM TO START FROM]
         shape=(--train_shape_file "${dumpdir}/${train_set}/speech_shape")
     fi
     [ -f "${data}" ] || fail "${dumpdir}/${train_set}: no training data here (stages 1 and 2 make it)"
+    if [[ "${system}" == espnet* ]]; then
+        model=(--task asr --token_list "${expdir}/vocab/char/tokens.txt")
+    else
+        model=(--vocab_dir "${expdir}/vocab")
+    fi
+    mkdir -p "${out}"
+    mapfile -t processes < <(distributed "${out}")
     # shellcheck disable=SC2086  # train_args is a list of options
-    job "${system}" "${out}/train.log" espnet2-sop train \
-        --config "${base_config}" --config "${config}" --output_dir "${out}" --ngpu "${ngpu}" \
-        --multiprocessing_distributed "$([ "${ngpu}" -gt 1 ] && echo true || echo false)" \
-        --ctc_vocab "${expdir}/ctc_vocab" \
+    job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" espnet2-sop train "${configs[@]/#/--config=}" \
+        "${model[@]}" --output_dir "${out}" --ngpu "${ngpu}" ${processes[@]+"${processes[@]}"} \
         --train_data_path_and_name_and_type "${data},speech,mixture" \
         --train_data_path_and_name_and_type "${data},text,mixture_text" ${shape[@]+"${shape[@]}"} \
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture" \
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,text,mixture_text" \
         --valid_shape_file "${valid}/speech_shape" ${init[@]+"${init[@]}"} ${train_args}
+    rm -f "${out}"/.dist_init_*
     touch "${out}/.done"
     log "${out}: $(checkpoint "${system}"), config.yaml, train.log, images/"
 }
+is_newer() { # is_newer FILE OTHER...: the file is there, and newer than all others
+    local other
+    for other in "${@:2}"; do
+        [ "$1" -nt "${other}" ] || return 1
+    done
+}
 
-adapt() { # adapt SYSTEM: stage 3 or its control
-    case "$1" in
-        sop) train sop "${sop_config}" ctc ;;
-        sot_continued) train sot_continued "${control_config}" sot ;;
-    esac
+train_all() { # train_all SYSTEM...: side by side where they do not wait for the same GPUs, else in turn
+    local system jobs=$(($# < nj ? $# : nj))
+    if [ "$#" -gt 1 ] && { [ "${ngpu}" -eq 0 ] || [ "${cmd_backend}" != local ]; }; then
+        OMP_NUM_THREADS="$(threads "${jobs}")" side_by_side train "$@"
+    else
+        for system in "$@"; do train "${system}"; done
+    fi
 }
 
 decode() { # decode SYSTEM
-    local out="${expdir}/decode/$1" mode="$1" sets=()
-    [ "${mode}" = sot_continued ] && mode=sot
+    local out="${expdir}/decode/$1" sets=() gpus=() name index=0
     for name in ${test_sets}; do sets+=("${dumpdir}/${name}"); done
+    if [ "${ngpu}" -gt 1 ] && [ "${cmd_backend}" = local ]; then # each job its own GPU
+        IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s , 0 $((ngpu - 1)))}"
+        for name in ${systems}; do
+            [ "${name}" != "$1" ] || break
+            index=$((index + 1))
+        done
+        export CUDA_VISIBLE_DEVICES="${gpus[$((index % ${#gpus[@]}))]}"
+    fi
     # shellcheck disable=SC2086  # decode_args is a list of options
-    job "decode_$1" "${out}/decode.log" espnet2-sop decode --run "$(run_dir "$1")" \
-        --checkpoint "$(checkpoint "$1")" --mode "${mode}" --out "${out}" --ngpu "${ngpu}" ${decode_args} "${sets[@]}"
+    job 1 "$((ngpu > 0 ? 1 : 0))" "decode_$1" "${out}/decode.log" espnet2-sop decode --run "$(run_dir "$1")" \
+        --checkpoint "$(checkpoint "$1")" --mode "$(mode_of "$1")" --out "${out}" --ngpu "${ngpu}" \
+        ${decode_args} "${sets[@]}"
     log "${out}: text, hyp.seglst.json and speed.json of ${#sets[@]} sets"
 }
 
@@ -193,9 +262,15 @@ if should_run 2 "formatting and length filtering"; then
     done
 fi
 
-if should_run 3 "vocabulary of the serialized CTC heads"; then
-    espnet2-sop vocab --kind "${ctc_vocab}" --config "${base_config}" --data "${dumpdir}/${train_set}" \
-        --size "${ctc_vocab_size}" --out "${expdir}/ctc_vocab"
+if should_run 3 "vocabularies"; then
+    configs=("${base_config}") kinds=
+    for system in $(needed '^[^e]'); do configs+=("${conf_dir}/train_${system}.yaml") kinds=llm; done
+    ! grep -qs '^ctc_vocab: *sentencepiece' "${configs[@]}" || kinds+=" sentencepiece"
+    [ -z "$(needed ^espnet)" ] || kinds+=" char"
+    for kind in ${kinds}; do
+        espnet2-sop vocab --kind "${kind}" --config "${base_config}" --data "${dumpdir}/${train_set}" \
+            --size "${ctc_vocab_size}" --out "${expdir}/vocab/${kind}"
+    done
 fi
 
 if should_run 4 "statistics"; then
@@ -204,33 +279,25 @@ if should_run 4 "statistics"; then
     espnet2-sop stats "${folders[@]}" --out "${expdir}/stats.json"
 fi
 
-if should_run 5 "training stage 1, SOT fine-tuning"; then
-    train sot "${sot_config}"
-fi
-
-if should_run 6 "training stage 2, Separator and serialized CTC"; then
-    train ctc "${ctc_config}" sot
-fi
-
-if should_run 7 "training stage 3, SOP adaptation, and its control, SOT continued"; then
-    runs=()
-    for system in sop sot_continued; do
-        [[ " ${systems} " == *" ${system} "* ]] && runs+=("${system}")
-    done
-    if [ "${ngpu}" -eq 0 ] && [ "${nj}" -gt 1 ]; then
-        OMP_NUM_THREADS="$(threads 2)" side_by_side adapt ${runs[@]+"${runs[@]}"}
-    else
-        for system in ${runs[@]+"${runs[@]}"}; do adapt "${system}"; done
+train_stage() { # train_stage NUMBER PATTERN TITLE: trains the needed systems whose names match
+    local names
+    mapfile -t names < <(needed "$2")
+    if [ "${#names[@]}" -gt 0 ] && should_run "$1" "training $3: ${names[*]}"; then
+        train_all "${names[@]}"
     fi
-fi
+}
+train_stage 5 '^sot$' "stage 1, SOT fine-tuning"
+train_stage 6 '^ctc' "stage 2, Separator and serialized CTC"
+train_stage 7 '^(sop|sot_|joint)' "stage 3 and single-stage systems"
+train_stage 8 '^espnet' "ESPnet's SOT baseline"
 
-if should_run 8 "decoding"; then
+if should_run 9 "decoding"; then
     [ -n "${test_sets}" ] || fail "--test_sets is empty: nothing to decode"
     # shellcheck disable=SC2086  # systems is a list
     OMP_NUM_THREADS="$(threads "${nj}")" side_by_side decode ${systems}
 fi
 
-if should_run 9 "scoring"; then
+if should_run 10 "scoring"; then
     folders=()
     for system in ${systems}; do
         for name in ${test_sets}; do folders+=("${expdir}/decode/${system}/${name}"); done
@@ -238,16 +305,20 @@ if should_run 9 "scoring"; then
     espnet2-sop score --data "${dumpdir}" "${folders[@]}"
 fi
 
-if should_run 10 "result table"; then
+if should_run 11 "result table"; then
     espnet2-sop table "${expdir}" >"${expdir}/table.log"
     log "${expdir}/results.json, ${expdir}/RESULTS.md"
 fi
 
-if should_run 11 "packing"; then
-    espnet2-sop pack --run "$(run_dir "${pack_system}")" --checkpoint "$(checkpoint "${pack_system}")" \
-        --results "${expdir}/results.json" --out "${expdir}/packed/${pack_system}"
+if should_run 12 "packing"; then
+    if [[ " ${systems} " == *" ${pack_system} "* ]]; then
+        espnet2-sop pack --run "$(run_dir "${pack_system}")" --checkpoint "$(checkpoint "${pack_system}")" \
+            --results "${expdir}/results.json" --out "${expdir}/packed/${pack_system}"
+    else
+        log "--pack_system ${pack_system} is not among the systems: nothing is packed"
+    fi
 fi
-if [ "${stop_stage}" -ge 10 ] && [ -f "${expdir}/RESULTS.md" ]; then
+if [ "${stop_stage}" -ge 11 ] && [ -f "${expdir}/RESULTS.md" ]; then
     echo
     cat "${expdir}/RESULTS.md"
 fi

@@ -114,6 +114,23 @@ def test_table_with_gaps_other_systems_and_sets(root, capsys):
     assert "cpWER, mixed" in text and "Paired" not in text
 
 
+def test_variants_stand_by_their_base_and_are_compared_with_it(root):
+    """An ablation is a name: no list of systems has to know it."""
+    for system in ("sop_small", "joint", "espnet_sot", "espnet_sot_wavlm"):
+        write_kaldi(hyp_dir(root, system) / "text", SYSTEMS["ctc"].items())
+        score.main(["--data", str(root / "data"), str(hyp_dir(root, system))])
+    score_all(root)
+    table.main([str(root / "exp")])
+    text = (root / "exp/RESULTS.md").read_text()
+    names = ["espnet_sot", "espnet_sot_wavlm", "ctc", "sot", "sot_continued", "joint", "sop", "sop_small"]
+    order = [text.index(f"\n| {name} ") for name in names]
+    assert order == sorted(order)
+    pairs = ["sop - sot_continued", "sop - sot", "sop - ctc", "sop - joint", "sop - espnet_sot", "sop_small - sop"]
+    order = [text.index(f"\n| {pair} ") for pair in pairs]
+    assert order == sorted(order)
+    assert "- espnet_sot_wavlm: the same" in text and "- sop_small" not in text
+
+
 def test_sets_of_the_same_size_keep_their_columns(root):
     write_kaldi(root / "data/dev_2mix_clean/text", REF.items())
     (root / "data/dev_2mix_clean/info.json").write_text('{"num_talkers": 2, "condition": "clean"}')

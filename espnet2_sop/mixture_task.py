@@ -1,0 +1,55 @@
+"""What the ESPnet2 tasks of this package have in common: they read mixtures."""
+
+import torch
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.mixture import loader
+from espnet2_sop.mixture.iterator import SimulationIterFactory
+
+loader.register()
+
+
+class MixtureTask:
+    """To be put before a subclass of `AbsTask`, whose data are then manifests or simulations of mixtures."""
+
+    @classmethod
+    def add_mixture_arguments(cls, group) -> None:
+        """Options of the data, to be added by `add_task_arguments`."""
+        group.add_argument(
+            "--single_talker_epochs",
+            type=int,
+            default=0,
+            help="so many epochs at the start draw single talkers only: what is new aligns first (simulations only)",
+        )
+
+    @classmethod
+    def build_optimizers(cls, args, model) -> list[torch.optim.Optimizer]:
+        """ESPnet's; a key that the optimizer does not know is one line."""
+        try:
+            return super().build_optimizers(args, model)
+        except TypeError as error:
+            raise UserError(f"optim_conf: {args.optim} refuses it ({error})") from None
+
+    @classmethod
+    def build_sequence_iter_factory(cls, args, iter_options, mode: str):
+        """Static sets go through ESPnet's samplers; a simulation draws its mixtures anew in every epoch."""
+        paths = iter_options.data_path_and_name_and_type
+        if not any(path.endswith(".yaml") for path, _, kind in paths if kind == "mixture"):
+            if mode == "train" and args.single_talker_epochs:
+                raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
+            return super().build_sequence_iter_factory(args, iter_options, mode)
+        (path,) = {path for path, _, kind in paths if kind == "mixture"}
+        return SimulationIterFactory(
+            store=loader.open_store(path),
+            dataset=cls.build_dataset(args, iter_options),
+            batch_bins=iter_options.batch_bins,
+            max_batch_size=args.max_batch_size,
+            seed=args.seed,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            single_talker_epochs=args.single_talker_epochs if mode == "train" else 0,
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+            rank=torch.distributed.get_rank() if iter_options.distributed else 0,
+            world_size=torch.distributed.get_world_size() if iter_options.distributed else 1,
+        )

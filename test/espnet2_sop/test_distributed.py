@@ -1,0 +1,114 @@
+"""Two processes must train as one that has all of every batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+PARTS = {"sot": ["downsampler", "projector", "sot"], "ctc": ["separator", "ctc"]}
+WORKER = """
+import sys, torch
+from espnet2_sop.bin import train
+for objective in ("sot", "ctc"):
+    train.main([word.format(objective=objective) for word in sys.argv[1:]])
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="module")
+def start(corpus, tiny_encoder, tiny_llm, llm_vocab, tmp_path_factory):
+    """Starts a process that trains objectives `sot` and `ctc` for an epoch: start(folder, *options)."""
+    from espnet2_sop.bin import format, prepare
+
+    root = tmp_path_factory.mktemp("distributed")
+    (root / "rule.yaml").write_text(
+        "{seed: 1, mixtures_per_epoch: 14, talkers: {1: 0.4, 2: 0.3, 3: 0.3}, onsets: [[0.1, 0.3], [0.4, 0.6]],"
+        " level_db: [-30, -25], noise_prob: 0, noise_level_db: [-40, -35], speed: [1, 1], max_duration: 5}"
+    )
+    speech = ["--speech_root", str(corpus.speech)]
+    prepare.main(
+        ["simulation", *speech, "--subset", "train-mini", "--config", str(root / "rule.yaml")]
+        + ["--noise_root", str(corpus.noise / "tr"), "--out", str(root / "train")]
+    )
+    prepare.main(["librimix", *speech, "--csv", str(corpus.csv[2]), "--condition", "clean", "--out", str(root / "raw")])
+    format.main(["--min_duration", "0.1", str(root / "raw"), str(root / "dev")])
+    for objective, parts in PARTS.items():
+        (root / f"{objective}.yaml").write_text(
+            f"""
+model_conf: {{objective: {objective}, trainable: {parts}}}
+encoder_conf: {{pretrained: {tiny_encoder}}}
+downsampler_conf: {{output_size: 32}}
+separator_conf: {{hidden_size: 16, branch_size: 24, dropout: 0.0}}
+llm_conf: {{pretrained: {tiny_llm}, adapters: {{sot: {{lora_dropout: 0.0}}, sop: {{}}}}}}
+ctc_vocab: {llm_vocab}
+batch_type: numel
+batch_bins: 100000
+num_workers: 0
+use_matplotlib: false
+max_epoch: 1
+optim: sgd
+optim_conf: {{lr: 0.5}}
+best_model_criterion: [[valid, loss, min]]
+keep_nbest_models: 1
+"""
+        )
+
+    def run(folder, *options):
+        data = []
+        for mode, path in (("train", root / "train/simulation.yaml"), ("valid", root / "dev/mixtures.jsonl")):
+            for name, kind in (("speech", "mixture"), ("text", "mixture_text")):
+                data += [f"--{mode}_data_path_and_name_and_type", f"{path},{name},{kind}"]
+        argv = ["--config", f"{root}/{{objective}}.yaml", "--output_dir", f"{root / folder}/{{objective}}", *data]
+        argv += ["--valid_shape_file", str(root / "dev/speech_shape"), "--dist_backend", "gloo", *options]
+        return subprocess.Popen([sys.executable, "-c", WORKER, *argv], stderr=subprocess.PIPE, text=True)
+
+    run.root = root
+    return run
+
+
+def finish(*processes):
+    for process in processes:
+        _, error = process.communicate(timeout=900)
+        assert process.returncode == 0, error[-3000:]
+
+
+@pytest.fixture(scope="module")
+def runs(start):
+    """Folders of the runs of one process and of two."""
+    finish(start("one"))
+    options = ["--multiprocessing_distributed", "false", "--dist_world_size", "2"]
+    options += ["--dist_init_method", f"file://{start.root}/rendezvous_{{objective}}"]
+    finish(*(start("two", *options, "--dist_rank", str(rank)) for rank in (0, 1)))
+    return start.root / "one", start.root / "two"
+
+
+@pytest.mark.parametrize("objective", PARTS)
+def test_two_processes_get_the_weights_of_one(runs, objective):
+    """Shares of a batch differ in mixtures and in labels; a mean of their means would be another loss."""
+    one, two = (torch.load(run / objective / "1epoch.pth", weights_only=True) for run in runs)
+    start = max((value - two[name]).abs().max() for name, value in one.items())
+    assert start < 1e-5, "weights"
+    parts = {name.partition(".")[0] for name in one}
+    assert parts >= {"encoder", "downsampler", "separator", "ctc", "projector", "llm"}
+
+
+@pytest.mark.parametrize("objective", PARTS)
+def test_two_processes_report_the_loss_of_one(runs, objective):
+    one, two = (torch.load(run / objective / "checkpoint.pth", weights_only=False)["reporter"] for run in runs)
+    for mode in ("train", "valid"):
+        for key in ("loss", "acc") if objective == "sot" else ("loss",):
+            assert two["stats"][1][mode][key] == pytest.approx(one["stats"][1][mode][key], rel=1e-4), (mode, key)
+
+
+def test_the_test_would_notice(runs):
+    """The training must have moved the weights far more than the tolerance."""
+    for objective, part in (("sot", "projector."), ("ctc", "ctc.")):
+        one, other = (
+            torch.load(runs[0] / name / "1epoch.pth", weights_only=True)
+            for name in (objective, *(set(PARTS) - {objective}))
+        )
+        assert max((v - other[k]).abs().max() for k, v in one.items() if k.startswith(part)) > 1e-3
+    assert os.path.isfile(runs[1] / "sot/valid.loss.ave.pth")

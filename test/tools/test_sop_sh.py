@@ -1,0 +1,151 @@
+"""sop.sh: which commands it runs for which system. The commands are stand-ins that only say how they were called."""
+
+import pytest
+
+COMMAND = """#!/usr/bin/env bash
+printf '%s\\n' "${SLURM_PROCID:+node$SLURM_PROCID }$*${CUDA_VISIBLE_DEVICES:+ gpu$CUDA_VISIBLE_DEVICES}" >>"$CALLS"
+while [[ $# -gt 0 ]]; do
+    if [[ $1 == --output_dir ]]; then touch "$2/valid.acc.ave.pth" "$2/valid.ter.ave.pth"; fi
+    shift
+done
+"""
+SLURM = """#!/usr/bin/env bash
+printf '%s\\n' "sbatch $*" >>"$CALLS"
+for word in "$@"; do
+    case $word in
+        --output=*) output=${word#*=} ;;
+        --wrap=*) wrap=${word#*=} ;;
+    esac
+done
+SLURM_CPUS_PER_TASK=8 bash -c "$wrap" >>"$output" 2>&1
+"""
+SRUN = """#!/usr/bin/env bash
+for SLURM_PROCID in 0 1; do
+    export SLURM_PROCID
+    "${@:2}"
+done
+"""
+
+
+@pytest.fixture
+def driver(checkout):
+    """Runs sop.sh in the scratch recipe and returns what was called: driver(option, ...)."""
+    checkout.add_python()
+    checkout.script(checkout.bin / "espnet2-sop", COMMAND)
+    recipe = checkout.root / "egs2/tiny/sop_asr1"
+    (recipe / "conf").mkdir()
+    for name in ("sot", "ctc", "ctc_a", "sop", "sop_a_b", "sot_more", "joint"):
+        (recipe / f"conf/train_{name}.yaml").write_text("seed: 1\n")
+    (recipe / "conf/base.yaml").write_text("seed: 1\n")
+    (recipe / "conf/train_espnet_sot.yaml").write_text("encoder: conformer\n")
+    (recipe / "dump/train").mkdir(parents=True)
+    (recipe / "dump/train/simulation.yaml").write_text("seed: 1\n")
+
+    def run(*options, check=True, **env):
+        done = checkout.run("./sop.sh", "--test_sets", "test_a", *options, cwd=recipe, **env)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done if not check else [call for call in checkout.calls() if call.startswith(("espnet2-sop", "train",
+                                       "decode", "vocab", "pack", "node", "sbatch"))]  # fmt: skip
+
+    run.recipe = recipe
+    run.checkout = checkout
+    return run
+
+
+def option(call: str, name: str) -> str:
+    """Value of an option in a call."""
+    words = call.split()
+    return words[words.index(name) + 1]
+
+
+def test_a_name_decides_start_mode_and_folder(driver):
+    """An ablation is a YAML file and a name: no line of the driver knows sop_a_b."""
+    calls = driver("--systems", "sop_a_b joint sot_more espnet_sot", "--stage", "5", "--nj", "1")
+    trained = {option(call, "--output_dir"): call for call in calls if call.startswith("train")}
+    starts = {out: option(call, "--init_param") if "--init_param" in call else "" for out, call in trained.items()}
+    assert starts == {
+        "exp/stage1_sot": "",
+        "exp/stage2_ctc_a": "exp/stage1_sot/valid.acc.ave.pth",
+        "exp/stage3_sop_a_b": "exp/stage2_ctc_a/valid.ter.ave.pth",
+        "exp/stage1_joint": "",
+        "exp/stage3_sot_more": "exp/stage1_sot/valid.acc.ave.pth",
+        "exp/espnet_sot": "",
+    }
+    assert list(trained)[:2] == ["exp/stage1_sot", "exp/stage2_ctc_a"] and list(trained)[-1] == "exp/espnet_sot"
+    call = trained["exp/stage3_sop_a_b"]
+    assert "--config=conf/base.yaml --config=conf/train_sop_a_b.yaml --vocab_dir exp/vocab " in call
+    call = trained["exp/espnet_sot"]
+    assert "base.yaml" not in call and "--task asr --token_list exp/vocab/char/tokens.txt" in call
+    decoded = {option(call, "--out"): call for call in calls if call.startswith("decode")}
+    modes = {out.rpartition("/")[2]: option(call, "--mode") for out, call in decoded.items()}
+    assert modes == {"sop_a_b": "sop", "joint": "sop", "sot_more": "sot", "espnet_sot": "espnet"}
+    assert not any(call.startswith("pack") for call in calls), "sop is not among the systems"
+
+
+def test_two_options_choose_all_configurations(driver):
+    (driver.recipe / "other").mkdir()
+    (driver.recipe / "other/train_sot.yaml").write_text("seed: 2\n")
+    (driver.recipe / "large.yaml").write_text("seed: 2\n")
+    options = ["--stage", "5", "--stop_stage", "5", "--conf_dir", "other", "--base_config", "large.yaml"]
+    (call,) = driver("--systems", "sot", *options)
+    assert "--config=large.yaml --config=other/train_sot.yaml" in call
+    (driver.recipe / "other/train_sot.yaml").unlink()
+    failed = driver("--systems", "sot", *options, "--expdir", "new", check=False)
+    assert failed.returncode == 1 and failed.stderr == "sop.sh: error: other/train_sot.yaml: no such configuration\n"
+
+
+def test_only_vocabularies_that_are_needed_are_made(driver):
+    def kinds(systems):
+        calls = driver("--systems", systems, "--stage", "3", "--stop_stage", "3")
+        (driver.checkout.root.parent / "calls").unlink()
+        return [option(call, "--out").rpartition("/")[2] for call in calls]
+
+    assert kinds("sop") == ["llm"]
+    assert kinds("espnet_sot") == ["char"]
+    (driver.recipe / "conf/train_ctc_a.yaml").write_text("ctc_vocab: sentencepiece\n")
+    assert kinds("sop ctc") == ["llm"]
+    assert kinds("sop_a_b espnet_sot") == ["llm", "sentencepiece", "char"]
+
+
+def test_gpus_of_one_machine(driver):
+    """One training has all GPUs, decoding jobs have one each."""
+    calls = driver("--systems", "sot ctc sop", "--ngpu", "2", "--stage", "5", "--stop_stage", "9")
+    for call in calls:
+        if call.startswith("train"):
+            assert option(call, "--ngpu") == "2" and option(call, "--multiprocessing_distributed") == "true"
+    gpus = {option(call, "--mode"): call.split()[-1] for call in calls if call.startswith("decode")}
+    assert gpus == {"sot": "gpu0", "ctc": "gpu1", "sop": "gpu0"}
+
+
+def test_nodes_of_slurm(driver):
+    """ESPnet is started once on each node, with a rendezvous file that all see and that is new for every start."""
+    driver.checkout.script(driver.checkout.bin / "sbatch", SLURM)
+    driver.checkout.script(driver.checkout.bin / "srun", SRUN)
+    options = ["--systems", "sot", "--ngpu", "4", "--num_nodes", "2", "--stage", "5", "--stop_stage", "9"]
+    calls = driver(*options, SOP_BACKEND="slurm")
+    submitted, *started, submitted_decode, decode = calls
+    assert {"--nodes=2", "--ntasks-per-node=1", "--gres=gpu:4"} <= set(submitted.split())
+    assert [call.split()[:2] for call in started] == [["node0", "train"], ["node1", "train"]]
+    for call in started:
+        assert option(call, "--dist_launcher") == "slurm" and option(call, "--multiprocessing_distributed") == "true"
+        assert option(call, "--dist_backend") == "gloo" if "--ngpu 0" in call else "--dist_backend" not in call
+    assert f"--dist_init_method file://{driver.recipe}/exp/stage1_sot/.dist_init_" in started[0]
+    assert "--gres=gpu:1" in submitted_decode and "--nodes" not in submitted_decode and decode.startswith("decode")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--systems", "sot sap"], "--systems: no system 'sap'; names begin with sot, ctc, sop, joint or espnet"),
+        (["--systems", "sotx"], "--systems: no system 'sotx'"),
+        (["--systems", "../sot"], "--systems: no system '../sot'"),
+        (["--num_nodes", "2"], "--num_nodes 2 needs SOP_BACKEND=slurm (cmd.sh)"),
+        (["--num_nodes", "two"], "--num_nodes two: must be a whole number"),
+        (["--stage", "6", "--systems", "ctc"], "exp/stage1_sot/valid.acc.ave.pth is missing: train system 'sot' first"),
+    ],
+)
+def test_mistakes_are_one_line(driver, options, message):
+    failed = driver(*options, check=False)
+    assert failed.returncode == 1
+    error = [line for line in failed.stderr.splitlines() if not line.startswith(("setup_env.sh: ", "  Success"))]
+    assert len(error) == 1 and message in error[0]
