@@ -1,11 +1,12 @@
 """Small text files: written whole or not at all, read with the place of every mistake."""
 
 import contextlib
+import functools
 import gzip
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from espnet2_sop.errors import UserError
 
@@ -97,3 +98,19 @@ def read_yaml(path: str | Path) -> dict:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected YAML with keys and values")
     return values
+
+
+def read_configs(paths: Iterable[str | Path]) -> dict[str, Any]:
+    """Reads YAML files and merges them, dictionaries key by key; later files win.
+
+    Raises:
+        UserError: A file is missing or is not YAML with keys and values.
+    """
+    return functools.reduce(merge, map(read_yaml, paths), {})
+
+
+def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `change`; dictionaries in both are merged in turn."""
+    both = {k: merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+            for k, v in change.items()}  # fmt: skip
+    return {**base, **both}

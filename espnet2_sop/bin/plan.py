@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from espnet2_sop.bin.train import merge
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
+from espnet2_sop.files import read_configs
 
 GPUS = {  # name: memory in GB, peak of dense bfloat16 products in TFLOP/s (data sheets)
     "RTX 4090": (24, 165),
@@ -34,10 +33,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 def read_training(files: str) -> tuple[str, dict]:
     """Name and merged configuration of files joined by `+`."""
-    config: dict = {}
     paths = files.split("+")
-    for path in paths:
-        config = merge(config, read_yaml(path))
+    config = read_configs(paths)
     if missing := [key for key in NEEDED if key not in config]:
         raise UserError(f"{files}: no {missing[0]}; give all files of the training, joined by +")
     return " ".join(Path(path).stem for path in paths if Path(path).stem != "base"), config

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
+from espnet2_sop.files import read_configs
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
@@ -48,13 +48,6 @@ def load_task(name: str):
     return SOPTask
 
 
-def merge(base: dict, change: dict) -> dict:
-    """`base` with the keys of `change`; dictionaries in both are merged in turn."""
-    both = {k: merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
-            for k, v in change.items()}  # fmt: skip
-    return {**base, **both}
-
-
 def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]:
     """Takes the options of this command out of the arguments and merges all `--config FILE`.
 
@@ -69,9 +62,7 @@ def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]
     parser.add_argument("--config", action="append", default=[])
     parser.add_argument("--vocab_dir", type=Path)
     known, rest = parser.parse_known_args(argv)
-    config: dict = {}
-    for path in known.config:
-        config = merge(config, read_yaml(path))
+    config = read_configs(known.config)
     if known.vocab_dir:
         config["ctc_vocab"] = str(known.vocab_dir / config.get("ctc_vocab", "llm"))
     return known, rest, config

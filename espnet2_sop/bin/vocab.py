@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text, read_yaml
+from espnet2_sop.files import open_text, read_configs
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -15,7 +15,9 @@ def get_parser() -> argparse.ArgumentParser:
         "again for the prompt. Kind `char` is the token list of ESPnet's SOT baseline (--token_list OUT/tokens.txt).",
     )
     parser.add_argument("--kind", choices=("llm", "sentencepiece", "char"), default="llm")
-    parser.add_argument("--config", help="for llm: model configuration whose llm_conf names the LLM")
+    parser.add_argument(
+        "--config", action="append", default=[], help="for llm: as for training; their llm_conf names the LLM"
+    )
     parser.add_argument("--data", help="for the others: training data directory, its text or sources.jsonl is read")
     parser.add_argument("--size", type=int, default=1000, help="pieces of the SentencePiece vocabulary (default 1000)")
     parser.add_argument("--out", required=True, help="folder to make")
@@ -48,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.kind == "llm":
         from espnet2_sop.llm.tokenizer import build_tokenizer
 
-        tokenizer = build_tokenizer(read_yaml(args.config).get("llm_conf", {}))
+        tokenizer = build_tokenizer(read_configs(args.config).get("llm_conf", {}))
         pieces = tokenizer.hf.convert_ids_to_tokens(range(tokenizer.vocab_size))
     elif args.kind == "sentencepiece":
         SentencePieceVocabulary.train(transcripts(Path(args.data)), args.size, out)

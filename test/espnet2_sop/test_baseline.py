@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi
+from espnet2_sop.files import merge, read_kaldi
 
 CONFIG = """
 encoder: conformer
@@ -61,7 +61,7 @@ def train(data, tmp_path_factory):
 
     def run(out, changes=None, *options, source=data / "train/simulation.yaml"):
         config = out.parent / f"{out.name}.yaml"
-        config.write_text(yaml.safe_dump(command.merge(yaml.safe_load(CONFIG), changes or {})))
+        config.write_text(yaml.safe_dump(merge(yaml.safe_load(CONFIG), changes or {})))
         argv = ["--task", "asr", "--config", str(config), "--token_list", str(data / "tokens.txt")]
         for mode, path in (("train", source), ("valid", data / "dev/mixtures.jsonl")):
             for name, kind in (("speech", "mixture"), ("text", "mixture_text")):

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet2_sop.bin.train import merge
-from espnet2_sop.files import read_yaml
+from espnet2_sop.files import read_configs, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 with open(ROOT / "test/recipe_configs.tsv", newline="") as table:
@@ -24,10 +23,7 @@ def conf_files(recipe: str, configs: str) -> list[Path]:
 
 
 def merged(recipe: str, configs: str) -> dict:
-    config: dict = {}
-    for path in conf_files(recipe, configs):
-        config = merge(config, read_yaml(path))
-    return config
+    return read_configs(conf_files(recipe, configs))
 
 
 def is_training_config(path: Path) -> bool:

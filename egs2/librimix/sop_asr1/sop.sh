@@ -1,0 +1,1 @@
+../../TEMPLATE/sop_asr1/sop.sh
