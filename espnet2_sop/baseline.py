@@ -119,7 +119,7 @@ class BaselineDecoder:
         )
         load_checkpoint(Path(run) / checkpoint, self.recogniser.asr_model)
 
-    def __call__(self, waveforms: list[np.ndarray], references: list[str]) -> list[Hypothesis]:
+    def __call__(self, waveforms: list[np.ndarray], references: list[str] | None = None) -> list[Hypothesis]:
         """Decodes waveforms (T_i,) float32, 16 kHz; the references, which an oracle would read, are not looked at."""
         best = [hypotheses[0][0] for hypotheses in self.recogniser(waveforms)]
         return [Hypothesis(serialize(split_talkers(text))) for text in best]

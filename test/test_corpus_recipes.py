@@ -1,5 +1,6 @@
 """Recipes of corpora that are not in the repository, on tiny stand-ins for them."""
 
+import csv
 import json
 import os
 import subprocess
@@ -87,3 +88,63 @@ def test_missing_corpus_is_one_line(recipe, tmp_path):
 )
 def test_rules_can_be_read(path):
     assert max(read_config(path).talkers) == 3
+
+
+@pytest.fixture
+def librimix(corpus, tmp_path):
+    """Options of the LibriMix recipe: metadata as published, with offsets for two talkers and none for three."""
+    for part in ("train-clean-100", "train-clean-360", "dev-clean", "test-clean"):
+        for talkers in (2, 3):
+            with open(corpus.csv[talkers], newline="") as f:
+                rows = list(csv.DictReader(f))
+            for row in rows:
+                row["mixture_ID"] += f"_{part}"
+                if talkers == 3:
+                    del row["offset1"], row["offset2"]
+            path = tmp_path / f"metadata/Libri{talkers}Mix/libri{talkers}mix_{part}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "w", newline="") as f:
+                writer = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+    return ["--librispeech", corpus.speech, "--wham", corpus.noise, "--metadata", tmp_path / "metadata"]
+
+
+def test_librimix_prepares_its_sets(librimix, tmp_path):
+    result = run_data("librimix", tmp_path, *librimix)
+    assert result.returncode == 0, result.stderr
+    data = tmp_path / "data"
+    assert len(MixtureStore(data / "train/mixtures.jsonl").mixtures) == 2 * 2 * 2 * 4  # parts, conditions, talkers
+    for part in ("dev", "test"):
+        for talkers in (2, 3):
+            for condition in ("clean", "noisy"):
+                path = data / f"{part}_{talkers}mix_{condition}"
+                assert check_data_dir(path) == []
+                assert read_info(path) == {"num_talkers": talkers, "condition": condition}
+    for mixture in MixtureStore(data / "test_3mix_clean/mixtures.jsonl").mixtures.values():
+        assert 1.0 <= mixture.onsets[1] < 1.5 and 2.5 <= mixture.onsets[2] < 3.0
+    again = run_data("librimix", tmp_path, *librimix)
+    assert again.returncode == 0 and again.stdout.count("done already") == 2 + 2 * 2 * 2
+
+
+def test_librimix_of_two_clean_talkers_needs_no_noise(librimix, tmp_path):
+    options = [*librimix[:2], *librimix[4:], "--num_talkers", "2", "--condition", "clean", "--store_mixtures", "true"]
+    result = run_data("librimix", tmp_path, *options, "--train_parts", "train-clean-100", "--nj", "1")
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "data/dev_3mix_clean").exists()
+    assert (tmp_path / "data/test_2mix_clean/wav.scp").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num_talkers", "4"], "--num_talkers 4"),
+        (["--condition", "loud"], "--condition loud"),
+        (["--speakers", "2"], "no option --speakers"),
+        (["--metadata", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_mistakes_in_the_options_of_librimix_are_one_line(librimix, tmp_path, options, message):
+    result = run_data("librimix", tmp_path, *librimix, *options)
+    assert result.returncode == 1
+    assert message in result.stderr and len(result.stderr.splitlines()) == 1

@@ -1,5 +1,6 @@
 """ESPnet's trainer over the task: real training of tiny models on the small corpus, in this process."""
 
+import argparse
 import json
 
 import pytest
@@ -160,3 +161,11 @@ def test_checkpoint_of_another_model_is_refused(stage1, train, tmp_path):
     torch.save({f"other.{k}": v for k, v in state.items()}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="checkpoint of another model"):
         train(tmp_path / "run", "ctc", ["ctc"], "--max_epoch", "1", "--init_param", str(tmp_path / "other.pth"))
+
+
+def test_single_talkers_need_a_simulation():
+    from espnet2_sop.task import SOPTask
+
+    options = argparse.Namespace(data_path_and_name_and_type=[("dump/train/mixtures.jsonl", "speech", "mixture")])
+    with pytest.raises(UserError, match="--single_talker_epochs: only a simulation"):
+        SOPTask.build_sequence_iter_factory(argparse.Namespace(single_talker_epochs=1), options, "train")

@@ -15,6 +15,7 @@ class Store:
     """Lengths that depend on the epoch, as those of a simulation."""
 
     def set_epoch(self, epoch, single_talkers=False):
+        self.single_talkers = single_talkers
         rng = np.random.default_rng(epoch)
         self.table = {f"m{i}": int(length) for i, length in enumerate(rng.integers(1000, 8000, 50))}
 
@@ -54,6 +55,15 @@ def test_resume_gives_the_batches_of_an_uninterrupted_run():
     runs = [[names for names, _ in straight.build_iter(epoch)] for epoch in (1, 2, 3)]
     assert runs[2] == [names for names, _ in resumed.build_iter(3)]
     assert runs[1] != runs[2]
+
+
+def test_single_talkers_come_in_the_first_epochs_only():
+    drawn = factory(single_talker_epochs=2)
+    seen = []
+    for epoch in (1, 2, 3, 1):
+        drawn.batches(epoch)
+        seen.append(drawn.store.single_talkers)
+    assert seen == [True, True, False, True]
 
 
 @pytest.mark.parametrize("world_size", [2, 3])

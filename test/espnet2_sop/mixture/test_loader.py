@@ -75,6 +75,20 @@ def test_epochs_can_be_visited_in_any_order(simulation):
     assert straight.mixtures == MixtureStore(simulation).mixtures
 
 
+def test_single_talkers_first_then_the_rule(simulation):
+    """What a resumed run draws may not depend on whether it saw the epochs of single talkers."""
+    straight, resumed = MixtureStore(simulation), MixtureStore(simulation)
+    plain = dict(straight.mixtures)
+    straight.set_epoch(1, single_talkers=True)
+    assert {m.num_talkers for m in straight.mixtures.values()} == {1}
+    assert straight.mixtures.keys() == plain.keys()
+    straight.set_epoch(1)
+    assert straight.mixtures == plain
+    straight.set_epoch(2)
+    resumed.set_epoch(2)
+    assert straight.mixtures == resumed.mixtures
+
+
 def test_loaders_survive_pickling_as_workers_need(simulation):
     waves, texts = MixtureWaveforms(simulation), MixtureTexts(simulation)
     waves.store.set_epoch(5)
