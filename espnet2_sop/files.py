@@ -86,3 +86,10 @@ def read_yaml(path: str | Path) -> dict:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected YAML with keys and values")
     return values
+
+
+def merge(base: dict, change: dict) -> dict:
+    """`base` with the keys of `change`; dictionaries in both are merged in turn."""
+    both = {k: merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+            for k, v in change.items()}  # fmt: skip
+    return {**base, **both}

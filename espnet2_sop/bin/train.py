@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
+from espnet2_sop.files import merge, read_yaml
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
@@ -43,13 +43,6 @@ def load_task(name: str):
     from espnet2_sop.task import SOPTask
 
     return SOPTask
-
-
-def merge(base: dict, change: dict) -> dict:
-    """`base` with the keys of `change`; dictionaries in both are merged in turn."""
-    both = {k: merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
-            for k, v in change.items()}  # fmt: skip
-    return {**base, **both}
 
 
 def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]:

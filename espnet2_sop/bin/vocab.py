@@ -1,10 +1,11 @@
 """`espnet2-sop vocab`: the vocabularies that models write with."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text, read_yaml
+from espnet2_sop.files import merge, open_text, read_yaml
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -15,7 +16,9 @@ def get_parser() -> argparse.ArgumentParser:
         "again for the prompt. Kind `char` is the token list of ESPnet's SOT baseline (--token_list OUT/tokens.txt).",
     )
     parser.add_argument("--kind", choices=("llm", "sentencepiece", "char"), default="llm")
-    parser.add_argument("--config", help="for llm: model configuration whose llm_conf names the LLM")
+    parser.add_argument(
+        "--config", nargs="+", help="for llm: configurations whose llm_conf names the LLM, later ones win"
+    )
     parser.add_argument("--data", help="for the others: training data directory, its text or sources.jsonl is read")
     parser.add_argument("--size", type=int, default=1000, help="pieces of the SentencePiece vocabulary (default 1000)")
     parser.add_argument("--out", required=True, help="folder to make")
@@ -48,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.kind == "llm":
         from espnet2_sop.llm.tokenizer import build_tokenizer
 
-        tokenizer = build_tokenizer(read_yaml(args.config).get("llm_conf", {}))
+        tokenizer = build_tokenizer(functools.reduce(merge, map(read_yaml, args.config)).get("llm_conf", {}))
         pieces = tokenizer.hf.convert_ids_to_tokens(range(tokenizer.vocab_size))
     elif args.kind == "sentencepiece":
         SentencePieceVocabulary.train(transcripts(Path(args.data)), args.size, out)

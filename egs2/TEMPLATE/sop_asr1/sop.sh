@@ -20,7 +20,7 @@ max_duration=20                # longest mixture or utterance in seconds (the pa
 min_duration=0.3               # shortest
 ctc_vocab_size=1000            # pieces of the vocabulary of systems with `ctc_vocab: sentencepiece`
 conf_dir=conf                  # where train_NAME.yaml of each system NAME is
-base_config=conf/base.yaml     # model and trainer of all stages: encoder, Separator, LLM by Hugging Face id or folder
+base_config=conf/base.yaml     # model and trainer of all stages; of several files, separated by spaces, later ones win
 train_args=                    # options passed to every training, e.g. "--max_epoch 1"
 systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
 decode_args=                   # options passed to decoding, e.g. "--beam 4"
@@ -177,7 +177,7 @@ train() { # train SYSTEM
     local system="$1" config="${conf_dir}/train_$1.yaml" out from data valid="${dumpdir}/${valid_set}" name
     local configs model processes init=() shape=()
     out="$(run_dir "${system}")"
-    configs=("${base_config}" "${config}")
+    read -ra configs <<<"${base_config} ${config}"
     if [[ "${system}" == espnet* ]]; then configs=("${config}"); fi
     for name in "${configs[@]}"; do [ -f "${name}" ] || fail "${name}: no such configuration"; done
     if is_newer "${out}/.done" "${configs[@]}"; then
@@ -263,12 +263,13 @@ if should_run 2 "formatting and length filtering"; then
 fi
 
 if should_run 3 "vocabularies"; then
-    configs=("${base_config}") kinds=
+    read -ra bases <<<"${base_config}"
+    configs=("${bases[@]}") kinds=
     for system in $(needed '^[^e]'); do configs+=("${conf_dir}/train_${system}.yaml") kinds=llm; done
     ! grep -qs '^ctc_vocab: *sentencepiece' "${configs[@]}" || kinds+=" sentencepiece"
     [ -z "$(needed ^espnet)" ] || kinds+=" char"
     for kind in ${kinds}; do
-        espnet2-sop vocab --kind "${kind}" --config "${base_config}" --data "${dumpdir}/${train_set}" \
+        espnet2-sop vocab --kind "${kind}" --config "${bases[@]}" --data "${dumpdir}/${train_set}" \
             --size "${ctc_vocab_size}" --out "${expdir}/vocab/${kind}"
     done
 fi
