@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,7 @@ class BaselineDecoder:
     """
 
     def __init__(self, run: str | Path, checkpoint: str, beam: int = 1, device: str = "cpu"):
+        logging.getLogger("espnet2.legacy.nets").setLevel(logging.ERROR)  # else two lines for every cut output
         self.recogniser = Speech2Text(
             asr_train_config=Path(run) / "config.yaml",
             device=device,

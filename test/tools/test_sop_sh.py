@@ -86,9 +86,10 @@ def test_two_options_choose_all_configurations(driver):
     (driver.recipe / "other").mkdir()
     (driver.recipe / "other/train_sot.yaml").write_text("seed: 2\n")
     (driver.recipe / "large.yaml").write_text("seed: 2\n")
-    options = ["--stage", "5", "--stop_stage", "5", "--conf_dir", "other", "--base_config", "large.yaml"]
+    options = ["--stop_stage", "5", "--conf_dir", "other", "--base_config", "conf/base.yaml large.yaml"]
+    options += ["--stage", "5"]
     (call,) = driver("--systems", "sot", *options)
-    assert "--config=large.yaml --config=other/train_sot.yaml" in call
+    assert "--config=conf/base.yaml --config=large.yaml --config=other/train_sot.yaml" in call
     (driver.recipe / "other/train_sot.yaml").unlink()
     failed = driver("--systems", "sot", *options, "--expdir", "new", check=False)
     assert failed.returncode == 1 and failed.stderr == "sop.sh: error: other/train_sot.yaml: no such configuration\n"
