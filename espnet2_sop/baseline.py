@@ -72,7 +72,7 @@ class BaselineTask(MixtureTask, ASRTask):
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         super().add_task_arguments(parser)
-        cls.add_mixture_arguments(parser.add_argument_group("Mixtures"))
+        cls.add_mixture_arguments(parser)
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):

@@ -18,6 +18,7 @@ from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
 from espnet2_sop.llm.decode import generate
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
+from espnet2_sop.origin import PARTIAL
 from espnet2_sop.text.serialized import serialize, split_talkers
 
 TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stays far below it
@@ -125,7 +126,7 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
     store = open_store(Path(data) / "mixtures.jsonl")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / ".partial.jsonl"
+    partial = out / PARTIAL
     done = dict(read_partial(partial))
     lengths = {name: n for name, n in sorted(store.lengths().items(), key=lambda kv: kv[1]) if name not in done}
     with (

@@ -1,10 +1,12 @@
 """What the ESPnet2 tasks of this package have in common: they read mixtures."""
 
+import argparse
+
 import torch
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import loader
-from espnet2_sop.mixture.iterator import SimulationIterFactory
+from espnet2_sop.mixture.iterator import SeededEpochs, SimulationIterFactory
 
 loader.register()
 
@@ -13,8 +15,10 @@ class MixtureTask:
     """To be put before a subclass of `AbsTask`, whose data are then manifests or simulations of mixtures."""
 
     @classmethod
-    def add_mixture_arguments(cls, group) -> None:
-        """Options of the data, to be added by `add_task_arguments`."""
+    def add_mixture_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Options of the data, to be added by `add_task_arguments`; the same command goes on where a run stopped."""
+        parser.set_defaults(resume=True)
+        group = parser.add_argument_group("Mixtures")
         group.add_argument(
             "--single_talker_epochs",
             type=int,
@@ -29,6 +33,12 @@ class MixtureTask:
             return super().build_optimizers(args, model)
         except TypeError as error:
             raise UserError(f"optim_conf: {args.optim} refuses it ({error})") from None
+
+    @classmethod
+    def build_iter_factory(cls, args, distributed_option, mode: str, kwargs: dict | None = None):
+        """ESPnet's; training draws its random numbers by epoch."""
+        factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+        return SeededEpochs(factory, args.seed) if mode == "train" else factory
 
     @classmethod
     def build_sequence_iter_factory(cls, args, iter_options, mode: str):

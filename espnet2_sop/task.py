@@ -31,7 +31,7 @@ class SOPTask(MixtureTask, AbsTask):
         group = parser.add_argument_group("Serialized Output Prompting")
         group.add_argument("--ctc_vocab", type=str_or_none, help="folder made by `espnet2-sop vocab`")
         group.add_argument("--num_talkers", type=int, default=3, help="talker slots of the model")
-        cls.add_mixture_arguments(group)
+        cls.add_mixture_arguments(parser)
         for name, text in {
             "downsampler": "ConvDownsampler",
             "llm": "the LLM: pretrained, revision, speaker_change, dtype, adapters",

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from espnet2_sop import origin
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
 
@@ -11,7 +12,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="espnet2-sop decode",
         description="Decodes data directories. For each, OUT/<name>/ gets text, hyp.seglst.json, speed.json and, "
-        "with CTC, prompt and onsets. A directory that has its text already is skipped, an interrupted one goes on.",
+        "with CTC, prompt and onsets. A directory that was decoded so already is skipped, an interrupted one goes on.",
     )
     parser.add_argument("--run", required=True, help="output folder of espnet2-sop train")
     parser.add_argument("--checkpoint", default="valid.acc.ave.pth", help="file in it (default valid.acc.ave.pth)")
@@ -40,18 +41,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    jobs = [(data, Path(args.out) / Path(data).name) for data in args.data]
-    for data, out in jobs:
-        if not (Path(data) / "mixtures.jsonl").is_file():
-            raise UserError(f"{data}: no mixtures.jsonl here; give a data directory made by espnet2-sop prepare")
-        if args.overwrite:
-            for name in ("text", ".partial.jsonl"):
-                (out / name).unlink(missing_ok=True)
-    todo = [(data, out) for data, out in jobs if not (out / "text").is_file()]
-    for _, out in jobs:
-        if (out / "text").is_file():
-            print(f"{out}: decoded already")
-    if not todo:
+    jobs = [job for data in args.data if (job := job_to_do(args, Path(data), Path(args.out) / Path(data).name))]
+    if not jobs:
         return
     import torch
 
@@ -60,8 +51,45 @@ def main(argv: list[str] | None = None) -> None:
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
     decoder = build_decoder(args, "cuda" if args.ngpu else "cpu")
-    for data, out in todo:
+    for data, out, made_from in jobs:
+        if made_from:
+            for name in ("text", origin.PARTIAL):
+                (out / name).unlink(missing_ok=True)
+            origin.write_origin(out, made_from)
         decode_set(decoder, data, out, args.batch_seconds, args.batch_size)
+
+
+def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Path, dict | None] | None:
+    """What has to be done for a data directory.
+
+    Returns:
+        None if it was decoded already with the same checkpoint, mixtures and options; otherwise (data, out, origin),
+        where an origin says that what is in `out` is of no use.
+
+    Raises:
+        UserError: There are no mixtures, or no checkpoint.
+    """
+    if not (data / "mixtures.jsonl").is_file():
+        raise UserError(f"{data}: no mixtures.jsonl here; give a data directory made by espnet2-sop prepare")
+    checkpoint = Path(args.run) / args.checkpoint
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: no such checkpoint; train the model first, or name another with --checkpoint")
+    now = {
+        "options": {key: getattr(args, key) for key in ("mode", "sop_source", "beam")},
+        "files": {
+            "checkpoint": origin.fingerprint(checkpoint),
+            "mixtures": origin.fingerprint(data / "mixtures.jsonl"),
+        },
+    }
+    changed = origin.changes(out, now)
+    if args.overwrite or changed or changed is None:
+        if changed and (out / "text").is_file():
+            print(f"{out}: is decoded anew: {origin.listed(changed)}")
+        return data, out, now
+    if (out / "text").is_file():
+        print(f"{out}: decoded already")
+        return None
+    return data, out, None
 
 
 def build_decoder(args: argparse.Namespace, device: str):

@@ -6,8 +6,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from espnet2_sop import origin
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_configs
+
+# options that may change when a run goes on: they say where and how long it is computed, not what
+FREE = re.compile(
+    "ngpu|num_workers|max_epoch|patience|keep_nbest_models|nbest_averaging_interval|log_.*|valid_batch_.*|dist_.*"
+    "|multiprocessing_distributed|local_rank|use_(matplotlib|tensorboard|wandb)|wandb_.*|num_att_plot|output_dir|config"
+    "|resume|dry_run|print_config|required|.*_cache_size|unused_parameters|gradient_as_bucket_view|.*shape_file"
+)
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
@@ -17,7 +25,7 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --task sop|asr                           asr trains ESPnet's own SOT recogniser, the baseline (default sop)
   --config FILE                            given several times (conf/base.yaml, conf/train_sot.yaml) the files are
                                            merged, later ones win
-  --output_dir DIR                         checkpoints, log and config.yaml; the same command resumes
+  --output_dir DIR                         checkpoints, log and config.yaml; the same command goes on where it stopped
   --train_data_path_and_name_and_type P,N,T   e.g. data/train/simulation.yaml,speech,mixture
   --valid_data_path_and_name_and_type P,N,T   e.g. dump/dev/mixtures.jsonl,speech,mixture
   --init_param FILE                        checkpoint of the earlier stage; all keys must match, but for parts that
@@ -105,6 +113,30 @@ def parse(task, argv: list[str], config: dict, name: str) -> argparse.Namespace:
     return args
 
 
+def go_on_or_start(args: argparse.Namespace) -> None:
+    """Writes down what a new run is trained from; one that goes on must be trained from the same.
+
+    Raises:
+        UserError: The folder holds a run of other options, data or initial weights.
+    """
+    paths = [path for path, _, _ in args.train_data_path_and_name_and_type]
+    paths += [path.partition(":")[0] for path in args.init_param]
+    now = {
+        "options": {key: value for key, value in vars(args).items() if not FREE.fullmatch(key)},
+        "files": {path: origin.fingerprint(path) for path in paths},
+    }
+    out = Path(args.output_dir)
+    goes_on = args.resume and (out / "checkpoint.pth").exists()
+    changed = origin.changes(out, now) if goes_on else None
+    if changed is None:
+        origin.write_origin(out, now)
+    elif changed:
+        raise UserError(
+            f"{out} was trained otherwise: {origin.listed(changed)}; remove the folder to train anew, or "
+            f"{out / origin.NAME} to go on all the same"
+        )
+
+
 def mistake_of_child(error: Exception) -> UserError | None:
     """The UserError that ended one of the processes that ESPnet spawned, from the traceback that it left."""
     found = re.search(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", str(error), re.MULTILINE)
@@ -121,6 +153,8 @@ def main(argv: list[str] | None = None) -> None:
     from torch.multiprocessing import ProcessRaisedException
 
     args = parse(task, rest, config, " + ".join(known.config))
+    if not args.print_config:
+        go_on_or_start(args)
     try:
         task.main(args=args)
     except ProcessRaisedException as error:

@@ -2,11 +2,12 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import worker_init_fn
+from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from torch.utils.data import DataLoader, Dataset
 
 from espnet2_sop.mixture.loader import MixtureStore
@@ -117,3 +118,18 @@ class SimulationIterFactory(AbsIterFactory):
             pin_memory=self.pin_memory,
             worker_init_fn=functools.partial(worker_init_fn, base_seed=epoch + self.seed),
         )
+
+
+class SeededEpochs(AbsIterFactory):
+    """Another factory, before whose epochs all random numbers start from (seed, epoch).
+
+    So dropout and prompt corruption of a run that resumes at some epoch are those of an uninterrupted run.
+    """
+
+    def __init__(self, factory: AbsIterFactory, seed: int):
+        self.factory = factory
+        self.seed = seed
+
+    def build_iter(self, epoch: int, shuffle: bool | None = None) -> Iterator:
+        set_all_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
+        return self.factory.build_iter(epoch, shuffle)

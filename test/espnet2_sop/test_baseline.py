@@ -1,6 +1,7 @@
 """ESPnet's own SOT recogniser as a system: trained, decoded and scored on the same data as the others."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -81,7 +82,9 @@ def run(train, tmp_path_factory):
 def test_resumed_equals_uninterrupted(run, train, tmp_path):
     """New mixtures in every epoch, from the same simulation as the other systems."""
     train(tmp_path / "run", None, "--max_epoch", "1")
+    written = (tmp_path / "run/1epoch.pth").stat().st_mtime_ns
     train(tmp_path / "run", None, "--max_epoch", "2")
+    assert (tmp_path / "run/1epoch.pth").stat().st_mtime_ns == written, "epoch 1 was trained again"
     one, two = (torch.load(folder / "2epoch.pth", weights_only=True) for folder in (run, tmp_path / "run"))
     assert one.keys() == two.keys() and all(torch.equal(value, two[key]) for key, value in one.items())
 
@@ -187,5 +190,6 @@ def test_mistakes_are_one_line(run, train, data, tmp_path):
     torch.save({"other": torch.zeros(1)}, run / "other.pth")
     assert "checkpoint of another model" in error(decode.main, [*argv, "espnet", "--checkpoint", "other.pth"])
     (tmp_path / "config.yaml").write_text("model_conf: {objective: sot}\n")
+    shutil.copy(run / "valid.acc.ave.pth", tmp_path)
     argv[1] = str(tmp_path)
     assert "was trained without --task asr" in error(decode.main, [*argv, "espnet"])

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -91,15 +93,35 @@ def stage1(train, tmp_path_factory):
 def test_resumed_equals_uninterrupted(stage1, train, tmp_path):
     """One epoch, then the same command for two: new mixtures, dropout, optimizer and schedule must fall into place."""
     train(tmp_path / "run", "sot", STAGE1, "--max_epoch", "1")
+    first = tmp_path / "run/1epoch.pth"
+    written = first.stat().st_mtime_ns
     train(tmp_path / "run", "sot", STAGE1, "--max_epoch", "2")
+    assert first.stat().st_mtime_ns == written, "epoch 1 was trained again"
     one, two = (torch.load(run / "2epoch.pth", weights_only=True) for run in (stage1, tmp_path / "run"))
     assert one.keys() == two.keys()
     assert all(torch.equal(v, two[k]) for k, v in one.items())
-    first = torch.load(tmp_path / "run/1epoch.pth", weights_only=True)
-    assert any(not torch.equal(v, one[k]) for k, v in first.items())
+    assert any(not torch.equal(v, one[k]) for k, v in torch.load(first, weights_only=True).items())
 
 
-def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_path):
+def test_a_run_does_not_go_on_with_other_options_or_weights(stage1, train, tmp_path):
+    """Else a changed learning rate or a retrained earlier stage would change nothing, in silence."""
+    start = tmp_path / "start.pth"
+    shutil.copy(stage1 / "1epoch.pth", start)
+    options = ["--max_epoch", "1", "--init_param", str(start)]
+    run = train(tmp_path / "run", "ctc", ["separator", "ctc"], *options)
+    train(run, "ctc", ["separator", "ctc"], *options, "--log_interval", "7")  # has no effect on the weights
+    with pytest.raises(UserError, match=r"run was trained otherwise: options.optim_conf.lr was 0.01, is 0.02; remove"):
+        train(run, "ctc", ["separator", "ctc"], *options, "--optim_conf", "lr=0.02")
+    shutil.copy(stage1 / "2epoch.pth", start)
+    with pytest.raises(
+        UserError, match=r"trained otherwise: files\..*start.pth was .*; remove the folder to train anew"
+    ):
+        train(run, "ctc", ["separator", "ctc"], *options)
+    (run / "origin.json").unlink()
+    train(run, "ctc", ["separator", "ctc"], *options)
+
+
+def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_path, capsys):
     """Stage 2 must leave stage 1's weights alone, stage 3 those of both; every system then decodes."""
     from espnet2_sop.bin import decode
 
@@ -124,9 +146,34 @@ def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_
         ids = list(read_kaldi(out / "dev/text"))
         assert ids == list(read_kaldi(data / "dev/text"))
         assert {s["session_id"] for s in json.loads((out / "dev/hyp.seglst.json").read_text())} <= set(ids)
+    decode_again(argv, out / "dev", capsys)
     argv = ["--run", str(stage2), "--checkpoint", average, "--mode", "sop", "--out", str(tmp_path / "wrong")]
     with pytest.raises(UserError, match="trained for ctc"):
         decode.main([*argv, str(data / "dev")])
+
+
+def decode_again(argv, out, capsys):
+    """The same command does nothing; another option or checkpoint decodes anew, and drops what an earlier one left."""
+    from espnet2_sop.bin import decode
+
+    written = (out / "text").stat().st_mtime_ns
+    capsys.readouterr()
+    decode.main(argv)
+    assert (out / "text").stat().st_mtime_ns == written
+    assert capsys.readouterr().out == f"{out}: decoded already\n"
+    (out / ".partial.jsonl").write_text(json.dumps({"id": read_first_id(out), "text": "of an earlier run"}) + "\n")
+    decode.main([*argv, "--beam", "2"])
+    assert capsys.readouterr().out.startswith(f"{out}: is decoded anew: options.beam was 1, is 2\n")
+    assert "of an earlier run" not in (out / "text").read_text()
+    assert (out / "text").stat().st_mtime_ns > written
+    other = Path(argv[1]) / "other.pth"
+    torch.save({k: v + 0.1 for k, v in torch.load(Path(argv[1]) / argv[3], weights_only=True).items()}, other)
+    decode.main([*argv[:3], other.name, *argv[4:], "--beam", "2"])
+    assert f"{out}: is decoded anew: files.checkpoint was " in capsys.readouterr().out
+
+
+def read_first_id(out):
+    return next(iter(read_kaldi(out / "text")))
 
 
 def test_parts_that_a_stage_is_the_first_to_train_may_be_others(stage1, train, tmp_path):

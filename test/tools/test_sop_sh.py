@@ -1,5 +1,8 @@
 """sop.sh: which commands it runs for which system. The commands are stand-ins that only say how they were called."""
 
+import os
+import time
+
 import pytest
 
 COMMAND = """#!/usr/bin/env bash
@@ -93,6 +96,31 @@ def test_two_options_choose_all_configurations(driver):
     (driver.recipe / "other/train_sot.yaml").unlink()
     failed = driver("--systems", "sot", *options, "--expdir", "new", check=False)
     assert failed.returncode == 1 and failed.stderr == "sop.sh: error: other/train_sot.yaml: no such configuration\n"
+
+
+def test_trained_again_when_command_configuration_or_start_changed(driver):
+    """A stage that follows from an older one must not pass for up to date."""
+
+    def trained(*options):
+        (driver.checkout.root.parent / "calls").unlink(missing_ok=True)
+        calls = driver("--systems", "ctc", "--stage", "5", "--stop_stage", "6", *options)
+        return [option(call, "--output_dir").rpartition("_")[2] for call in calls if call.startswith("train")]
+
+    def touch(name, seconds):
+        later = time.time() + seconds
+        os.utime(driver.recipe / name, (later, later))
+
+    assert trained() == ["sot", "ctc"]
+    for mark in ("exp/stage1_sot/.done", "exp/stage2_ctc/.done"):
+        touch(mark, 10)
+    assert trained() == []
+    touch("conf/train_ctc.yaml", 20)
+    assert trained() == ["ctc"]
+    touch("exp/stage2_ctc/.done", 30)
+    assert trained() == []
+    touch("exp/stage1_sot/valid.acc.ave.pth", 40)
+    assert trained() == ["ctc"]
+    assert trained("--train_args", "--max_epoch 1") == ["sot", "ctc"]
 
 
 def test_only_vocabularies_that_are_needed_are_made(driver):

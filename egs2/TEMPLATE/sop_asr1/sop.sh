@@ -175,15 +175,11 @@ distributed() { # prints ESPnet's options for several processes, one per line
 
 train() { # train SYSTEM
     local system="$1" config="${conf_dir}/train_$1.yaml" out from data valid="${dumpdir}/${valid_set}" name
-    local configs model processes init=() shape=()
+    local configs model extra command processes init=() shape=()
     out="$(run_dir "${system}")"
     read -ra configs <<<"${base_config} ${config}"
     if [[ "${system}" == espnet* ]]; then configs=("${config}"); fi
     for name in "${configs[@]}"; do [ -f "${name}" ] || fail "${name}: no such configuration"; done
-    if is_newer "${out}/.done" "${configs[@]}"; then
-        log "${out}: trained already"
-        return 0
-    fi
     from="$(start_of "${system}")"
     if [ -n "${from}" ]; then
         init=(--init_param "$(run_dir "${from}")/$(checkpoint "${from}")")
@@ -200,24 +196,29 @@ train() { # train SYSTEM
     else
         model=(--vocab_dir "${expdir}/vocab")
     fi
+    read -ra extra <<<"${train_args}"
+    command=(espnet2-sop train "${configs[@]/#/--config=}" "${model[@]}" --output_dir "${out}" --ngpu "${ngpu}"
+        --train_data_path_and_name_and_type "${data},speech,mixture"
+        --train_data_path_and_name_and_type "${data},text,mixture_text" ${shape[@]+"${shape[@]}"}
+        --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture"
+        --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,text,mixture_text"
+        --valid_shape_file "${valid}/speech_shape" ${init[@]+"${init[@]}"} ${extra[@]+"${extra[@]}"})
+    if is_done "${out}/.done" "${command[*]}" "${configs[@]}" "${data}" ${init[1]+"${init[1]}"}; then
+        log "${out}: trained already"
+        return 0
+    fi
     mkdir -p "${out}"
     mapfile -t processes < <(distributed "${out}")
-    # shellcheck disable=SC2086  # train_args is a list of options
-    job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" espnet2-sop train "${configs[@]/#/--config=}" \
-        "${model[@]}" --output_dir "${out}" --ngpu "${ngpu}" ${processes[@]+"${processes[@]}"} \
-        --train_data_path_and_name_and_type "${data},speech,mixture" \
-        --train_data_path_and_name_and_type "${data},text,mixture_text" ${shape[@]+"${shape[@]}"} \
-        --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture" \
-        --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,text,mixture_text" \
-        --valid_shape_file "${valid}/speech_shape" ${init[@]+"${init[@]}"} ${train_args}
+    job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" "${command[@]}" ${processes[@]+"${processes[@]}"}
     rm -f "${out}"/.dist_init_*
-    touch "${out}/.done"
+    echo "${command[*]}" >"${out}/.done"
     log "${out}: $(checkpoint "${system}"), config.yaml, train.log, images/"
 }
-is_newer() { # is_newer FILE OTHER...: the file is there, and newer than all others
-    local other
-    for other in "${@:2}"; do
-        [ "$1" -nt "${other}" ] || return 1
+is_done() { # is_done MARK COMMAND INPUT...: the mark was written by the same command, after all inputs
+    local input
+    [ "$(cat "$1" 2>/dev/null)" = "$2" ] || return 1
+    for input in "${@:3}"; do
+        [ "$1" -nt "${input}" ] || return 1
     done
 }
 
