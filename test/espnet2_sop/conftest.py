@@ -48,7 +48,7 @@ def save_llm(folder, tied: bool = True):
 def save_encoder(folder, norm: str = "layer"):
     """A WavLM of two layers with random weights; 320 samples a frame as the large ones."""
     import torch
-    from transformers import WavLMConfig, WavLMModel
+    from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
 
     torch.manual_seed(2)
     config = WavLMConfig(
@@ -67,6 +67,7 @@ def save_encoder(folder, norm: str = "layer"):
         mask_time_length=2,
     )
     WavLMModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=True).save_pretrained(folder)
     return str(folder)
 
 
