@@ -7,12 +7,15 @@ import torch
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import loader
 from espnet2_sop.mixture.iterator import SeededEpochs, SimulationIterFactory
+from espnet2_sop.trainer import SafeTrainer
 
 loader.register()
 
 
 class MixtureTask:
     """To be put before a subclass of `AbsTask`, whose data are then manifests or simulations of mixtures."""
+
+    trainer = SafeTrainer
 
     @classmethod
     def add_mixture_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,6 @@ import argparse
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
-from espnet2.train.trainer import Trainer
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
@@ -17,11 +16,10 @@ from espnet2_sop.text.vocabulary import load_vocabulary
 
 
 class SOPTask(MixtureTask, AbsTask):
-    """Trains `SOPModel` with ESPnet's own trainer, checkpoints, averaging and resume."""
+    """Trains `SOPModel` with ESPnet's trainer, checkpoints, averaging and resume."""
 
     num_optimizers = 1
     class_choices_list = [encoder_choices, separator_choices]
-    trainer = Trainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -125,9 +125,10 @@ def go_on_or_start(args: argparse.Namespace) -> None:
         "options": {key: value for key, value in vars(args).items() if not FREE.fullmatch(key)},
         "files": {path: origin.fingerprint(path) for path in paths},
     }
+    from espnet2_sop.trainer import settle_checkpoint
+
     out = Path(args.output_dir)
-    goes_on = args.resume and (out / "checkpoint.pth").exists()
-    changed = origin.changes(out, now) if goes_on else None
+    changed = origin.changes(out, now) if args.resume and settle_checkpoint(out) else None
     if changed is None:
         origin.write_origin(out, now)
     elif changed:

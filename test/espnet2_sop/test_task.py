@@ -103,6 +103,26 @@ def test_resumed_equals_uninterrupted(stage1, train, tmp_path):
     assert any(not torch.equal(v, one[k]) for k, v in torch.load(first, weights_only=True).items())
 
 
+@pytest.mark.parametrize("harm", ["cut off", "lost", "cut off in the first epoch", "killed before the epoch's file"])
+def test_goes_on_after_a_kill_while_writing(stage1, train, tmp_path, capsys, harm):
+    """Whatever the moment, the weights in the end are those of an uninterrupted run."""
+    run = tmp_path / "run"
+    train(run, "sot", STAGE1, "--max_epoch", "1" if harm.endswith("first epoch") else "2")
+    checkpoint = run / "checkpoint.pth"
+    assert harm.endswith("first epoch") or (run / "checkpoint.previous.pth").exists()
+    if harm.startswith("cut off"):
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    elif harm == "lost":
+        checkpoint.unlink()
+    if not harm.endswith("first epoch"):
+        (run / "2epoch.pth").unlink()
+    train(run, "sot", STAGE1, "--max_epoch", "2")
+    one, two = (torch.load(folder / "2epoch.pth", weights_only=True) for folder in (stage1, run))
+    assert all(torch.equal(v, two[k]) for k, v in one.items())
+    assert (run / "checkpoint.broken.pth").exists() == ("is broken" in capsys.readouterr().err) == ("cut off" in harm)
+    assert not list(run.glob(".*.part"))
+
+
 def test_a_run_does_not_go_on_with_other_options_or_weights(stage1, train, tmp_path):
     """Else a changed learning rate or a retrained earlier stage would change nothing, in silence."""
     start = tmp_path / "start.pth"
