@@ -3,6 +3,7 @@
 import argparse
 
 import torch
+from espnet2.tasks.abs_task import scheduler_classes
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import loader
@@ -31,11 +32,21 @@ class MixtureTask:
 
     @classmethod
     def build_optimizers(cls, args, model) -> list[torch.optim.Optimizer]:
-        """ESPnet's; a key that the optimizer does not know is one line."""
+        """ESPnet's; what the optimizer or the scheduler refuses is one line.
+
+        Raises:
+            UserError: A key or value of `optim_conf` or `scheduler_conf` is wrong.
+        """
+        option = "optim_conf"
         try:
-            return super().build_optimizers(args, model)
-        except TypeError as error:
-            raise UserError(f"optim_conf: {args.optim} refuses it ({error})") from None
+            (trial,) = super().build_optimizers(args, torch.nn.Linear(1, 1))  # a scheduler leaves its marks on it
+            option = "scheduler_conf"
+            if args.scheduler:
+                scheduler_classes[args.scheduler](trial, **args.scheduler_conf)
+        except (TypeError, ValueError) as error:
+            name = args.optim if option == "optim_conf" else args.scheduler
+            raise UserError(f"{option}: {name} refuses it ({error})") from None
+        return super().build_optimizers(args, model)
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode: str, kwargs: dict | None = None):

@@ -236,3 +236,17 @@ def test_single_talkers_need_a_simulation():
     options = argparse.Namespace(data_path_and_name_and_type=[("dump/train/mixtures.jsonl", "speech", "mixture")])
     with pytest.raises(UserError, match="--single_talker_epochs: only a simulation"):
         SOPTask.build_sequence_iter_factory(argparse.Namespace(single_talker_epochs=1), options, "train")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--optim_conf", "no_such=1"], "optim_conf: adamw refuses it .*no_such"),
+        (["--optim_conf", "lr=-1.0"], "optim_conf: adamw refuses it .*learning rate"),
+        (["--scheduler", "warmuplr", "--scheduler_conf", "no_such=1"], "scheduler_conf: warmuplr refuses it .*no_such"),
+        (["--scheduler", "onecyclelr", "--scheduler_conf", "max_lr=0.1"], "scheduler_conf: onecyclelr refuses it"),
+    ],
+)
+def test_optimizer_and_scheduler_refuse_in_one_line(train, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "run", "sot", STAGE1, *options)
