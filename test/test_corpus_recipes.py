@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
@@ -40,12 +41,8 @@ def speech(corpus, root, names):
     return root
 
 
-def test_fotaqmix_prepares_its_sets(corpus, tmp_path):
-    names = {"train": "train-mini", "dev": "test-mini", "test": "test-mini"}
-    root = speech(corpus, tmp_path / "fotaq", names)
-    result = run_data(
-        "fotaqmix", tmp_path, "--fotaq", root, "--rooms", 1, "--noises", 4, "--rule", "conf/simulation_rooms.yaml"
-    )
+def test_fotaqmix_prepares_its_sets(fotaqmix, tmp_path):
+    result = run_data("fotaqmix", tmp_path, *fotaqmix, "--rooms", 1, "--rule", "conf/simulation_rooms.yaml")
     assert result.returncode == 0, result.stderr
     store = MixtureStore(tmp_path / "data/train/simulation.yaml")
     assert len(store.mixtures) == store.config.mixtures_per_epoch
@@ -58,7 +55,8 @@ def test_fotaqmix_prepares_its_sets(corpus, tmp_path):
     assert any(s.room for m in store.mixtures.values() for s in m.sources)
 
 
-def test_librispeechmix_prepares_its_sets(corpus, tmp_path):
+@pytest.fixture
+def librispeechmix(corpus, tmp_path):
     names = {"train-clean-100": "test-mini", "dev-clean": "train-mini", "test-clean": "train-mini"}
     root, lists = speech(corpus, tmp_path / "LibriSpeech", names), tmp_path / "lists"
     lists.mkdir()
@@ -68,11 +66,20 @@ def test_librispeechmix_prepares_its_sets(corpus, tmp_path):
             values = {"id": f"{subset}-clean-{talkers}mix/x-0000", "wavs": files, "speakers": list("abc")[:talkers]}
             values |= {"delays": [0.1 * i for i in range(talkers)], "texts": ["ONE"] * talkers}
             (lists / f"{subset}-clean-{talkers}mix.jsonl").write_text(json.dumps(values) + "\n")
-    options = ["--librispeech", root, "--lists", lists, "--train", "train-clean-100"]
-    result = run_data("librispeechmix", tmp_path, *options)
+    return ["--librispeech", root, "--lists", lists, "--train", "train-clean-100"]
+
+
+def test_librispeechmix_prepares_its_sets(librispeechmix, tmp_path):
+    result = run_data("librispeechmix", tmp_path, *librispeechmix)
     assert result.returncode == 0, result.stderr
     assert len(MixtureStore(tmp_path / "data/train/simulation.yaml").pool) == 12
     assert read_info(tmp_path / "data/test_clean_3mix") == {"num_talkers": 3, "condition": "clean"}
+
+
+@pytest.fixture
+def fotaqmix(corpus, tmp_path):
+    names = {"train": "train-mini", "dev": "test-mini", "test": "test-mini"}
+    return ["--fotaq", speech(corpus, tmp_path / "fotaq", names), "--noises", 4]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -148,3 +155,38 @@ def test_mistakes_in_the_options_of_librimix_are_one_line(librimix, tmp_path, op
     result = run_data("librimix", tmp_path, *librimix, *options)
     assert result.returncode == 1
     assert message in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, "librimix"])
+def test_run_sh_goes_through_all_stages(recipe, request, tmp_path):
+    """With small models in place of the recipe's, two updates each, and three test mixtures or so."""
+    mini = folder("mini_librimix") / "pretrained"
+    small = {
+        "encoder_conf": {"pretrained": str(mini / "encoder")},
+        "llm_conf": {"pretrained": str(mini / "llm"), "speaker_change": "<|reserved_special_token_0|>"},
+        "prompt_conf": {"style": "base"},
+        "batch_bins": 100000,
+        "num_workers": 0,
+        "accum_grad": 1,
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
+    test_set = {"fotaqmix": "test_2mix_noisy", "librispeechmix": "test_clean_3mix", "librimix": "test_2mix_noisy"}[
+        recipe
+    ]
+    options = {
+        "recipe": recipe,
+        "ngpu": 0,
+        "systems": "sop",
+        "test_sets": test_set,
+        "base_config": f"conf/base.yaml {tmp_path / 'small.yaml'}",
+        "train_args": "--max_epoch 1 --num_iters_per_epoch 2",
+        "min_duration": 0.1,
+        "ctc_vocab_size": 40,
+        "local_data_opts": " ".join(map(str, request.getfixturevalue(recipe))),
+    } | {f"{name}dir": tmp_path / name for name in ("exp", "data", "dump")}
+    line = ["./run.sh", *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
+    result = subprocess.run(line, cwd=ROOT, text=True, capture_output=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    (row,) = json.loads((tmp_path / "exp/results.json").read_text())
+    assert (row["system"], row["test_set"]) == ("sop", test_set) and row["cpwer"] is not None
+    assert (tmp_path / "exp/packed/sop.zip").is_file()
