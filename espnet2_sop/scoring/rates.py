@@ -1,9 +1,11 @@
 """Word errors that add up, so that a rate is always total errors over total words."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
+
+Talkers = list[list[str]]
+"""Words of each talker (or of each utterance) of one mixture."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,38 @@ class ErrorCount:
         return self.errors / self.words if self.words else None
 
 
+def as_strings(*sides: Talkers) -> list[list[str]]:
+    """Every word becomes one character, the same in all sides: strings are compared several times faster than lists.
+
+    Args:
+        sides: Any number of sides of one mixture.
+
+    Returns:
+        For each side one string per talker, as long as it has words.
+    """
+    codes: dict[str, str] = {}
+    code = codes.setdefault
+    return [["".join([code(word, chr(len(codes))) for word in talker]) for talker in side] for side in sides]
+
+
+def edits(ref: str, hyp: str) -> ErrorCount:
+    """Edit distance between two strings of `as_strings`, split into its kinds."""
+    if ref == hyp:
+        return ErrorCount(words=len(ref))
+    tags = [edit[0] for edit in Levenshtein.editops(ref, hyp).as_list()]
+    insertions = tags.count("insert")
+    deletions = insertions + len(ref) - len(hyp)
+    return ErrorCount(len(tags) - insertions - deletions, deletions, insertions, len(ref))
+
+
 def word_errors(ref: list[str], hyp: list[str]) -> ErrorCount:
     """Edit distance between two lists of words.
 
     >>> word_errors("a b c".split(), "a x c d".split())
     ErrorCount(substitutions=1, deletions=0, insertions=1, words=3)
     """
-    ids = {word: number for number, word in enumerate(dict.fromkeys(ref + hyp))}
-    edits = Counter(edit.tag for edit in Levenshtein.editops([ids[w] for w in ref], [ids[w] for w in hyp]))
-    return ErrorCount(edits["replace"], edits["delete"], edits["insert"], len(ref))
+    (ref_string,), (hyp_string,) = as_strings([ref], [hyp])
+    return edits(ref_string, hyp_string)
 
 
 def percent(fraction: float | None) -> float | None:
