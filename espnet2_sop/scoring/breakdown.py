@@ -40,6 +40,14 @@ def bins(ends: Sequence[float]) -> list[str]:
     return [*(bin_of(end, ends) for end in ends), f"> {ends[-1]:g}"]
 
 
+def group_rank(name: str) -> tuple[float, str]:
+    """Sorts the groups of one dimension: numbers and bins by value, `surplus` last, names by name."""
+    first, *_ = name.split()
+    if first in ("<=", ">"):
+        return (-1.0 if first == "<=" else float("inf"), name)
+    return (float(first), name) if first[0].isdigit() else (float("inf"), name)
+
+
 def summaries(groups: Sequence[Group], ids: Iterable[str]) -> list[dict[str, Any]]:
     """Totals of several groups of mixtures of one set.
 

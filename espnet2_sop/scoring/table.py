@@ -7,7 +7,7 @@ from pathlib import Path
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write
-from espnet2_sop.scoring.breakdown import DIMENSIONS
+from espnet2_sop.scoring.breakdown import DIMENSIONS, group_rank
 from espnet2_sop.scoring.metrics import METRICS, title
 from espnet2_sop.scoring.output import DASH, markdown, number, with_interval
 from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
@@ -171,18 +171,21 @@ def further_table(rows: Sequence[Record]) -> str:
 def breakdown_table(records: Sequence[Record], dimension: str) -> str | None:
     """cpWER by one dimension, one row per system and group, one column per test set; None if no set has two groups."""
     cells = {(r["system"], r["test_set"]): r["breakdown"].get(dimension, {}) for r in records}
-    test_sets = [name for name in dict.fromkeys(record["test_set"] for record in records)
-                 if any(len(groups) > 1 for (_, test_set), groups in cells.items() if test_set == name)]  # fmt: skip
+    test_sets = list(dict.fromkeys(r["test_set"] for r in records if len(cells[r["system"], r["test_set"]]) > 1))
     rows = []
     for system in sorted({record["system"] for record in records}, key=system_rank):
         of_system = [cells.get((system, test_set), {}) for test_set in test_sets]
-        names = max((list(groups) for groups in of_system), key=len, default=[])
-        names += [name for groups in of_system for name in groups if name not in names]
-        for name in dict.fromkeys(names):
-            found = [groups.get(name, {}).get("cpwer") for groups in of_system]
-            rates = [DASH if cpwer is None else with_interval(cpwer["rate"], cpwer["interval"]) for cpwer in found]
-            rows.append([f"{system}, {name}", *rates])
+        for name in sorted({name for groups in of_system for name in groups}, key=group_rank):
+            rows.append([f"{system}, {name}", *(group_cell(groups.get(name)) for groups in of_system)])
     return markdown([f"system, {dimension.replace('_', ' ')}", *test_sets], rows) if test_sets else None
+
+
+def group_cell(group: Record | None) -> str:
+    """cpWER of a group; surplus talkers have no reference words, only insertions."""
+    if group is None:
+        return DASH
+    cpwer = group["cpwer"]
+    return with_interval(cpwer["rate"], cpwer["interval"]) if cpwer["words"] else f"{cpwer['insertions']} insertions"
 
 
 def breakdowns(records: Sequence[Record]) -> str:
@@ -207,19 +210,30 @@ def count_table(rows: Sequence[Record]) -> str:
     )
 
 
-def report(records: Sequence[Record]) -> str:
-    """All tables as one Markdown document."""
+def main_tables(records: Sequence[Record], level: str = "##") -> list[str]:
+    """Headings and tables of all conditions and of the paired comparisons.
+
+    Args:
+        records: What `gather` read.
+        level: The signs before a heading.
+    """
+    parts = ["Percent, with 95 % bootstrap intervals over mixtures; the lowest cpWER in bold."]
     rows = [result_row(record) for record in records]
-    parts = ["# Results", "Percent, with 95 % bootstrap intervals over mixtures; the lowest cpWER in bold."]
     for condition in dict.fromkeys(row["condition"] for row in rows):
         block = [row for row in rows if row["condition"] == condition]
         order = f"Columns with several numbers: {' / '.join(set_labels(block).values())}."
-        parts += [f"## {condition.capitalize()}", order, condition_table(block)]
+        parts += [f"{level} {condition.capitalize()}", order, condition_table(block)]
     if comparisons := comparison_table(records):
         note = (
             "Difference of cpWER on the same mixtures, negative: the first is better; \\*: the interval excludes zero."
         )
-        parts += ["## Paired comparisons", note, comparisons]
+        parts += [f"{level} Paired comparisons", note, comparisons]
+    return parts
+
+
+def report(records: Sequence[Record]) -> str:
+    """All tables as one Markdown document."""
+    rows, parts = [result_row(record) for record in records], ["# Results", *main_tables(records)]
     order = "; ".join(
         f"{condition}: {' / '.join(dict.fromkeys(r['test_set'] for r in rows if r['condition'] == condition))}"
         for condition in dict.fromkeys(row["condition"] for row in rows)
