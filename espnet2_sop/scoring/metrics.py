@@ -7,10 +7,10 @@ its docstring defines it in the reports; docs/scoring.md has the formulas.
 from collections.abc import Callable
 from itertools import permutations, zip_longest
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance.Levenshtein import distance, editops
 
 from espnet2_sop.scoring.orc import TooMany, orc_wer
-from espnet2_sop.scoring.rates import ErrorCount, Talkers, as_strings, edits
+from espnet2_sop.scoring.rates import ErrorCount, Kinds, Talkers, added, as_strings, kinds, word_errors
 
 MOST_PERMUTED = 8
 """Most reference talkers whose orders are all tried: 8 have 40,320."""
@@ -18,13 +18,12 @@ MOST_PERMUTED = 8
 
 def order_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     """one edit distance over the words of all talkers in order of onset, `<sc>` removed"""
-    ref_strings, hyp_strings = as_strings(ref, hyp)
-    return edits("".join(ref_strings), "".join(hyp_strings))
+    return word_errors(sum(ref, []), sum(hyp, []))
 
 
 def slot_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     """talker i of the hypothesis against talker i of the reference, missing and extra talkers counted"""
-    return sum((edits(r, h) for r, h in zip_longest(*as_strings(ref, hyp), fillvalue="")), ErrorCount())
+    return added(kinds(editops(r, h)) for r, h in zip_longest(ref, hyp, fillvalue=[]))
 
 
 def cpwer(ref: Talkers, hyp: Talkers) -> ErrorCount:
@@ -33,26 +32,34 @@ def cpwer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     A talker without partner meets an empty one: all its words are deletions or insertions. Same errors as meeteval's
     `cp_word_error_rate` (concatenated minimum-permutation WER, CHiME-6).
     """
-    return sum(errors_of_talkers(ref, hyp), ErrorCount())
+    return added(errors_of_talkers(ref, hyp))
 
 
-def errors_of_talkers(ref: Talkers, hyp: Talkers) -> list[ErrorCount]:
+def errors_of_talkers(ref: Talkers, hyp: Talkers) -> list[Kinds]:
     """The parts of cpWER.
 
     Returns:
         Errors of each reference talker against its partner, then the insertions of each hypothesis talker without one.
     """
-    ref_strings, hyp_strings = as_strings(ref, hyp)
-    size = max(len(ref), len(hyp))
-    ref_strings += [""] * (size - len(ref))
-    hyp_strings += [""] * (size - len(hyp))
-    columns = assign([[Levenshtein.distance(r, h) for h in hyp_strings] for r in ref_strings])
-    return [edits(r, hyp_strings[column]) for r, column in zip(ref_strings, columns, strict=True)]
+    if (surplus := len(hyp) - len(ref)) > 0:
+        ref = ref + [[]] * surplus
+    elif surplus < 0:
+        hyp = hyp + [[]] * -surplus
+    straight = [editops(r, h) for r, h in zip(ref, hyp, strict=True)]  # most often the best: not computed twice
+    cost = [[len(straight[i]) if i == j else distance(r, h) for j, h in enumerate(hyp)] for i, r in enumerate(ref)]
+    return [
+        kinds(straight[i] if i == column else editops(ref[i], hyp[column])) for i, column in enumerate(assign(cost))
+    ]
 
 
 def assign(cost: list[list[int]]) -> list[int]:
-    """The column of each row for which the sum of a square cost table is smallest."""
-    if len(cost) <= 3:  # six permutations at most: cheaper than to load scipy, and the identity wins ties
+    """The column of each row for which the sum of a square cost table is smallest; the identity wins ties."""
+    for number, row in enumerate(cost):
+        if row[number] > min(row):
+            break
+    else:  # most often
+        return list(range(len(cost)))
+    if len(cost) <= 3:  # six permutations at most: cheaper than to load scipy
         return list(min(permutations(range(len(cost))), key=lambda p: sum(map(list.__getitem__, cost, p))))
     from scipy.optimize import linear_sum_assignment
 
@@ -74,10 +81,10 @@ def ref_permutation_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     words, least, best = "".join(hyp_strings), None, ""
     for order in permutations(ref_strings):
         text = "".join(order)
-        errors = Levenshtein.distance(text, words, score_cutoff=least)
+        errors = distance(text, words, score_cutoff=least)
         if least is None or errors < least:  # above the cutoff it is cutoff + 1
             least, best = errors, text
-    return edits(best, words)
+    return word_errors(best, words)
 
 
 METRICS: dict[str, Callable[[Talkers, Talkers], ErrorCount]] = {

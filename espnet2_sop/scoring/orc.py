@@ -2,9 +2,9 @@
 
 from math import prod
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance.Levenshtein import distance, editops
 
-from espnet2_sop.scoring.rates import ErrorCount, Talkers, as_strings, edits
+from espnet2_sop.scoring.rates import ErrorCount, Talkers, added, as_strings, kinds
 
 MOST_UTTERANCES = 8
 """Up to here all 2^8 groups of reference utterances are tried with every talker; above, meeteval's algorithm."""
@@ -34,7 +34,7 @@ def orc_wer(utterances: Talkers, hyp: Talkers) -> ErrorCount:
     ref_strings, hyp_strings = as_strings(utterances, hyp or [[]])
     solve = of_groups if len(ref_strings) <= MOST_UTTERANCES else of_meeteval
     groups = solve(ref_strings, hyp_strings)
-    return sum((edits(group, talker) for group, talker in zip(groups, hyp_strings, strict=True)), ErrorCount())
+    return added(kinds(editops(group, talker)) for group, talker in zip(groups, hyp_strings, strict=True))
 
 
 def of_groups(utterances: list[str], talkers: list[str]) -> list[str]:
@@ -50,7 +50,7 @@ def of_groups(utterances: list[str], talkers: list[str]) -> list[str]:
     least: list[int | None] = [0] + [None] * full  # without talkers nothing can be shared
     chosen = []
     for number, talker in enumerate(talkers, 1):
-        errors = [Levenshtein.distance(text, talker) for text in texts]
+        errors = [distance(text, talker) for text in texts]
         goals = range(full + 1) if number < len(talkers) else (full,)
         now: list[int | None] = [None] * (full + 1)
         choice = [0] * (full + 1)

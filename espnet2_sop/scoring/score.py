@@ -76,7 +76,7 @@ def score_sessions(ref: dict[str, Session], hyp: dict[str, Session]) -> SetScore
     if unknown := [key for key in hyp if key not in ref]:
         raise UserError(f"{name_ids(unknown)} not in the reference; score against the set that was decoded")
     sides = {key: (words_of_talkers(session), words_of_talkers(hyp.get(key, []))) for key, session in ref.items()}
-    slots = {key: errors_of_talkers(*side) for key, side in sides.items()}
+    slots = {key: [ErrorCount(*part) for part in errors_of_talkers(*side)] for key, side in sides.items()}
     counts = {key: {"cpwer": sum(parts, ErrorCount())} for key, parts in slots.items()}
     left_out = {}
     for name in METRICS:

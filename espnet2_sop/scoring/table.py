@@ -181,16 +181,19 @@ def breakdown_table(records: Sequence[Record], dimension: str) -> str | None:
 
 
 def group_cell(group: Record | None) -> str:
-    """cpWER of a group; surplus talkers have no reference words, only insertions."""
+    """cpWER of a group; surplus talkers have no reference words, only insertions (I)."""
     if group is None:
         return DASH
     cpwer = group["cpwer"]
-    return with_interval(cpwer["rate"], cpwer["interval"]) if cpwer["words"] else f"{cpwer['insertions']} insertions"
+    return with_interval(cpwer["rate"], cpwer["interval"]) if cpwer["words"] else f"I {cpwer['insertions']}"
 
 
 def breakdowns(records: Sequence[Record]) -> str:
     """cpWER of parts of the test sets as one Markdown document."""
-    parts = ["# cpWER of parts of the test sets", "Percent, with 95 % bootstrap intervals over mixtures."]
+    parts = [
+        "# cpWER of parts of the test sets",
+        "Percent, with 95 % bootstrap intervals over mixtures; I: insertions.",
+    ]
     for dimension, text in DIMENSIONS.items():
         if table := breakdown_table(records, dimension):
             parts += [f"## By {text}", table]

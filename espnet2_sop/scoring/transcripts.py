@@ -71,11 +71,16 @@ def read_transcripts(path: Path) -> dict[str, Session]:
     """
     if path.is_dir():
         path = path / "text"
-    if path.suffix not in (".json", ".stm"):
-        return {key: of_text(text) for key, text in read_kaldi(path).items()}
-    sessions: dict[str, Session] = {}
-    for key, utterance in (segments_of_json if path.suffix == ".json" else segments_of_stm)(path):
-        sessions.setdefault(key, []).append(utterance)
+    try:
+        if path.suffix not in READERS:
+            return {key: of_text(text) for key, text in read_kaldi(path).items()}
+        sessions: dict[str, Session] = {}
+        for key, utterance in READERS[path.suffix](path):
+            sessions.setdefault(key, []).append(utterance)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 ({error.reason}, byte {error.object[error.start]:#x}); convert it"
+        ) from None
     for session in sessions.values():
         if all(utterance.start is not None for utterance in session):
             session.sort(key=lambda utterance: utterance.start)
@@ -131,3 +136,6 @@ def segments_of_stm(path: Path) -> Iterator[tuple[str, Utterance]]:
                 words = words.partition(">")[2]  # <o,f0,female>
             if words.strip().lower() != NOT_SCORED:
                 yield fields[0], make(where, fields[2], words, fields[3], fields[4])
+
+
+READERS = {".json": segments_of_json, ".stm": segments_of_stm}
