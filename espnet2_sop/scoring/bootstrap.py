@@ -72,6 +72,15 @@ def intervals(
     return found
 
 
+def interval(
+    errors: Sequence[float], words: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float] | None:
+    """`intervals` of one rate; errors and words are (N,) counts per mixture."""
+    if not sum(words):
+        return None
+    return intervals(np.array([errors]), np.array([words]), resamples, seed)[0]
+
+
 def paired_difference(
     errors_a: Sequence[int],
     errors_b: Sequence[int],

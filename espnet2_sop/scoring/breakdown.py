@@ -23,7 +23,7 @@ DIMENSIONS = {
     "slot": "talker slot: the i-th talker to start, with the errors of its partner in cpWER",
 }
 SURPLUS = "surplus"  # hypothesis talkers without a partner
-Group = dict[str, ErrorCount]
+Group = dict[Any, ErrorCount]
 """{mixture id: errors}; mixtures outside of the group are left out."""
 
 
@@ -48,7 +48,7 @@ def group_rank(name: str) -> tuple[float, str]:
     return (float(first), name) if first[0].isdigit() else (float("inf"), name)
 
 
-def summaries(groups: Sequence[Group], ids: Iterable[str]) -> list[dict[str, Any]]:
+def summaries(groups: Sequence[Group], ids: Iterable[Any]) -> list[dict[str, Any]]:
     """Totals of several groups of mixtures of one set.
 
     Args:
@@ -69,6 +69,11 @@ def summaries(groups: Sequence[Group], ids: Iterable[str]) -> list[dict[str, Any
         interval = limits and [percent(limit) for limit in limits]
         rows.append({"rate": percent(total.rate), "interval": interval, "errors": total.errors, **asdict(total)})
     return rows
+
+
+def summary(counts: Sequence[ErrorCount]) -> dict[str, Any]:
+    """Total of all mixtures: rate and 95 % interval in percent, and the counts behind them."""
+    return summaries([dict(enumerate(counts))], range(len(counts)))[0]
 
 
 def members(score: SetScore, facts: dict[str, Facts]) -> dict[str, dict[str, list[str]]]:

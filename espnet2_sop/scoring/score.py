@@ -57,6 +57,11 @@ class SetScore:
         return self.counts[key]["slot_wer"].errors == self.counts[key]["cpwer"].errors
 
 
+def talker_words(text: str) -> Talkers:
+    """Serialized text to the normalised words of each talker; talkers without words are dropped."""
+    return words_of_talkers(of_text(text))
+
+
 def score_set(ref: dict[str, str], hyp: dict[str, str]) -> SetScore:
     """Scores serialized texts, {mixture id: text}, as `score_sessions` does."""
     return score_sessions(*({key: of_text(text) for key, text in side.items()} for side in (ref, hyp)))

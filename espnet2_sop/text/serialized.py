@@ -33,7 +33,7 @@ def serialize(talkers: Iterable[str]) -> str:
 
 
 class _Punctuation(dict[int, str]):
-    """Table for `str.translate`, filled as characters come: one apostrophe for all, other punctuation and symbols to spaces."""
+    """Table for `str.translate`, filled as characters come: one apostrophe, no other punctuation or symbol."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)

@@ -3,17 +3,11 @@
 import numpy as np
 import pytest
 
-from espnet2_sop.scoring.bootstrap import SEED, intervals, paired_difference
+from espnet2_sop.scoring.bootstrap import SEED, interval, intervals, paired_difference
 
 RNG = np.random.default_rng(1)
 WORDS = RNG.integers(0, 30, 60).tolist()
 ERRORS = [int(RNG.integers(0, words + 1)) for words in WORDS]
-
-
-def interval(errors, words, **options):
-    """The interval of one rate."""
-    (limits,) = intervals(np.array([errors]), np.array([words]), **options)
-    return limits
 
 
 def drawn(resamples: int):
@@ -99,6 +93,6 @@ def test_chance_differences_are_rarely_significant():
 
 
 def test_no_words():
-    assert interval([1, 2], [0, 0]) is None
+    assert interval([1, 2], [0, 0]) is interval([], []) is None
     assert paired_difference([1], [2], [0]) is None
     assert interval([1, 0], [0, 5]) == (0, 0.2)  # samples without words are left out

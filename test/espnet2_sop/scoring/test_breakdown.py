@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from espnet2_sop.scoring.breakdown import OVERLAP, bin_of, bins, break_down, group_rank
+from espnet2_sop.scoring.breakdown import OVERLAP, bin_of, bins, break_down, group_rank, summary
 from espnet2_sop.scoring.facts import Facts
 from espnet2_sop.scoring.metrics import METRICS
 from espnet2_sop.scoring.rates import percent
@@ -41,6 +41,7 @@ def test_groups_add_up_to_the_set():
         total = score.total(metric)
         assert (whole[metric]["errors"], whole[metric]["words"]) == (total.errors, total.words)
         assert whole[metric]["rate"] == percent(total.rate)
+        assert whole[metric] == summary([count[metric] for count in score.counts.values()])
         for dimension in ("talkers", "duration"):
             groups = parts[dimension].values()
             for count in ("substitutions", "deletions", "insertions", "words"):
