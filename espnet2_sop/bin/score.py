@@ -1,47 +1,50 @@
-"""`espnet2-sop score`: scores hypothesis folders against their data directories."""
+"""`espnet2-sop score`: scores hypotheses against references."""
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+
+from espnet2_sop.errors import UserError
 
 
 def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="espnet2-sop score",
-        description="Writes score.json (cpWER, order WER, slot WER, talker counts) into every hypothesis folder.",
+        usage="%(prog)s [options] REF HYP [HYP ...]\n       %(prog)s [options] --data DIR HYP [HYP ...]",
+        description="Writes score.json, score.md and score.csv (a row for each mixture) of every hypothesis: cpWER,"
+        " order WER, slot WER, ORC-WER, ref-permutation WER and talker counts, by number of talkers, overlap, slot,"
+        " onset gap, duration and condition. REF and HYP are Kaldi-style folders or files with serialized `text`,"
+        " SegLST (.json) or STM (.stm).",
     )
-    parser.add_argument("hyp", nargs="+", type=Path, metavar="HYP_DIR", help=".../SYSTEM/TEST_SET with `text`")
-    reference = parser.add_mutually_exclusive_group(required=True)
-    reference.add_argument("--data", type=Path, help="folder of data directories; takes the one named TEST_SET")
-    reference.add_argument("--ref", type=Path, help="one data directory for every hypothesis folder")
-    parser.add_argument("--system", help="name of the system (default: the folder above TEST_SET)")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="REF HYP", help="a reference and what to score with it")
+    parser.add_argument("--data", type=Path, help="folder of references instead of REF; takes the one named as HYP")
+    parser.add_argument("--system", help="name of the system (default: the folder above HYP, or the name of a file)")
     parser.add_argument("--strict", action="store_true", help="fail when a mixture has no hypothesis")
+    parser.add_argument("--out", type=Path, help="where to write (default: folder HYP, or HYP without ending + _score)")
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    from espnet2_sop.scoring.record import score_folder
+    hypotheses = args.paths if args.data else args.paths[1:]
+    if not hypotheses:
+        raise UserError(f"{args.paths[0]} is the reference; give a hypothesis, too, or --data with the references")
+    if args.out and len(hypotheses) > 1:
+        raise UserError(f"--out {args.out}: {len(hypotheses)} hypotheses would be written into it; give one of them")
+    from espnet2_sop.scoring.metrics import title
+    from espnet2_sop.scoring.output import summary_line, write_csv, write_report
+    from espnet2_sop.scoring.record import name_of, score, write_record
     from espnet2_sop.scoring.score import name_ids
 
-    for hyp in args.hyp:
-        record = score_folder(args.ref or args.data / hyp.absolute().name, hyp, args.system, args.strict)
+    for hyp in hypotheses:
+        record = score(args.data / name_of(hyp) if args.data else args.paths[0], hyp, args.system, args.strict)
+        warnings = [f"{title(name)} is left out ({reason})" for name, reason in record["left_out"].items()]
         if record["missing"]:
-            message = f"{name_ids(record['missing'])} without hypothesis, counted as deletions"
-            print(f"espnet2-sop score: warning: {hyp / 'text'}: {message}", file=sys.stderr)
+            warnings.append(f"{name_ids(record['missing'])} without hypothesis, counted as deletions")
+        for warning in warnings:
+            print(f"espnet2-sop score: warning: {hyp}: {warning}", file=sys.stderr)
+        out = args.out or (hyp if hyp.is_dir() else hyp.with_name(f"{name_of(hyp)}_score"))
+        write_csv(out / "score.csv", record)
+        write_report(out / "score.md", record)
+        write_record(out, record)
         print(summary_line(record))
-
-
-def summary_line(record: dict[str, Any]) -> str:
-    """All scores of one set on one line."""
-    from espnet2_sop.scoring.metrics import title
-    from espnet2_sop.scoring.table import number, with_interval
-
-    metrics = [
-        f"{title(name)} {with_interval(m['rate'], m['interval'])}"
-        f" (S {m['substitutions']}, D {m['deletions']}, I {m['insertions']} of {m['words']} words)"
-        for name, m in record["metrics"].items()
-    ]
-    shares = [f"{title(name)} {number(record[name])}" for name in ("count_accuracy", "right_order")]
-    return f"{record['system']} {record['test_set']}, {record['mixtures']} mixtures: {', '.join([*metrics, *shares])}"

@@ -1,5 +1,6 @@
 """Bootstrap over mixtures: mixtures are drawn with replacement, rates are total errors over total words."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,29 +40,45 @@ def resample(counts: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -
     Returns:
         (R, K) sums over the mixtures of each sample.
     """
+    times = draw(counts.shape[1], resamples, seed)
+    columns = counts.T.astype(float)  # exact up to 2^53, and BLAS adds it up
+    return np.concatenate([block.astype(float) @ columns for block in np.array_split(times, 1 + times.size // 2**20)])
+
+
+@functools.lru_cache(maxsize=4)  # test sets of one experiment often have the same size
+def draw(size: int, resamples: int, seed: int) -> np.ndarray:
+    """(R, N) how often each of N mixtures is in each of R samples."""
     rng = np.random.default_rng(seed)
-    size = counts.shape[1]
-    samples = (counts.take(rng.integers(size, size=size), axis=1) for _ in range(resamples))
-    return np.stack([sample.sum(axis=1) for sample in samples])
+    drawn = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(resamples))
+    return np.stack([times.astype(np.uint16) for times in drawn])
+
+
+def intervals(
+    errors: np.ndarray, words: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED
+) -> list[tuple[float, float] | None]:
+    """95 % percentile intervals of several rates, each total errors over total words, from the same samples.
+
+    Args:
+        errors, words: (K, N) counts of each rate and mixture; a mixture outside the group that a rate is of has zeros.
+
+    Returns:
+        (low, high) as fractions for each rate; None where there are no words. Samples without words are left out.
+    """
+    totals = resample(np.concatenate([errors, words]), resamples, seed)
+    found: list[tuple[float, float] | None] = []
+    for error, word in zip(*np.split(totals.T, 2), strict=True):
+        rates = error[word > 0] / word[word > 0]
+        found.append(tuple(np.percentile(rates, TAILS).tolist()) if len(rates) else None)
+    return found
 
 
 def interval(
-    errors: Sequence[int], words: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED
+    errors: Sequence[float], words: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float] | None:
-    """95 % percentile interval of total errors over total words.
-
-    Args:
-        errors, words: (N,) counts per mixture.
-
-    Returns:
-        (low, high) as fractions; None where no sample has words. Samples without words are left out.
-    """
+    """`intervals` of one rate; errors and words are (N,) counts per mixture."""
     if not sum(words):
         return None
-    totals = resample(np.array([errors, words]), resamples, seed)
-    totals = totals[totals[:, 1] > 0]
-    low, high = np.percentile(totals[:, 0] / totals[:, 1], TAILS)
-    return float(low), float(high)
+    return intervals(np.array([errors]), np.array([words]), resamples, seed)[0]
 
 
 def paired_difference(

@@ -1,15 +1,19 @@
 """Word error rates for mixtures. A new metric is one function and one row in `METRICS`.
 
 Every metric takes the words of each talker, reference and hypothesis, and returns one ErrorCount. The first line of
-its docstring defines it in the reports.
+its docstring defines it in the reports; docs/scoring.md has the formulas.
 """
 
 from collections.abc import Callable
 from itertools import permutations, zip_longest
 
-from espnet2_sop.scoring.rates import ErrorCount, word_errors
+from rapidfuzz.distance.Levenshtein import distance, editops
 
-Talkers = list[list[str]]
+from espnet2_sop.scoring.orc import TooMany, orc_wer
+from espnet2_sop.scoring.rates import ErrorCount, Kinds, Talkers, added, as_strings, kinds, word_errors
+
+MOST_PERMUTED = 8
+"""Most reference talkers whose orders are all tried: 8 have 40,320."""
 
 
 def order_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
@@ -19,7 +23,7 @@ def order_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
 
 def slot_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     """talker i of the hypothesis against talker i of the reference, missing and extra talkers counted"""
-    return sum((word_errors(r, h) for r, h in zip_longest(ref, hyp, fillvalue=[])), ErrorCount())
+    return added(kinds(editops(r, h)) for r, h in zip_longest(ref, hyp, fillvalue=[]))
 
 
 def cpwer(ref: Talkers, hyp: Talkers) -> ErrorCount:
@@ -28,29 +32,73 @@ def cpwer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     A talker without partner meets an empty one: all its words are deletions or insertions. Same errors as meeteval's
     `cp_word_error_rate` (concatenated minimum-permutation WER, CHiME-6).
     """
-    size = max(len(ref), len(hyp))
-    ref, hyp = ref + [[]] * (size - len(ref)), hyp + [[]] * (size - len(hyp))
-    pairs = [[word_errors(r, h) for h in hyp] for r in ref]
-    columns = assign([[pair.errors for pair in row] for row in pairs])
-    return sum((row[column] for row, column in zip(pairs, columns, strict=True)), ErrorCount())
+    return added(errors_of_talkers(ref, hyp))
+
+
+def errors_of_talkers(ref: Talkers, hyp: Talkers) -> list[Kinds]:
+    """The parts of cpWER.
+
+    Returns:
+        Errors of each reference talker against its partner, then the insertions of each hypothesis talker without one.
+    """
+    if (surplus := len(hyp) - len(ref)) > 0:
+        ref = ref + [[]] * surplus
+    elif surplus < 0:
+        hyp = hyp + [[]] * -surplus
+    straight = [editops(r, h) for r, h in zip(ref, hyp, strict=True)]  # most often the best: not computed twice
+    cost = [[len(straight[i]) if i == j else distance(r, h) for j, h in enumerate(hyp)] for i, r in enumerate(ref)]
+    return [
+        kinds(straight[i] if i == column else editops(ref[i], hyp[column])) for i, column in enumerate(assign(cost))
+    ]
 
 
 def assign(cost: list[list[int]]) -> list[int]:
-    """The column of each row for which the sum of a square cost table is smallest."""
-    if len(cost) <= 3:  # six permutations at most: cheaper than to load scipy, and the identity wins ties
+    """The column of each row for which the sum of a square cost table is smallest; the identity wins ties."""
+    for number, row in enumerate(cost):
+        if row[number] > min(row):
+            break
+    else:  # most often
+        return list(range(len(cost)))
+    if len(cost) <= 3:  # six permutations at most: cheaper than to load scipy
         return list(min(permutations(range(len(cost))), key=lambda p: sum(map(list.__getitem__, cost, p))))
     from scipy.optimize import linear_sum_assignment
 
     return linear_sum_assignment(cost)[1].tolist()
 
 
+def ref_permutation_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
+    """order WER for the order of the reference talkers that has the fewest errors (GLAD, SACTC)
+
+    Words may cross talker boundaries, so it is never above cpWER and never above order WER. The definition is that of
+    the scoring script which SACTC (arXiv 2409.12388) and GLAD (arXiv 2509.13093) share.
+
+    Raises:
+        TooMany: More than `MOST_PERMUTED` reference talkers.
+    """
+    if len(ref) > MOST_PERMUTED:
+        raise TooMany(f"{len(ref)} reference talkers, at most {MOST_PERMUTED} are permuted")
+    ref_strings, hyp_strings = as_strings(ref, hyp)
+    words, least, best = "".join(hyp_strings), None, ""
+    for order in permutations(ref_strings):
+        text = "".join(order)
+        errors = distance(text, words, score_cutoff=least)
+        if least is None or errors < least:  # above the cutoff it is cutoff + 1
+            least, best = errors, text
+    return word_errors(best, words)
+
+
 METRICS: dict[str, Callable[[Talkers, Talkers], ErrorCount]] = {
     "cpwer": cpwer,
     "order_wer": order_wer,
     "slot_wer": slot_wer,
+    "orc_wer": orc_wer,
+    "ref_permutation_wer": ref_permutation_wer,
 }
+OF_UTTERANCES = ("orc_wer",)
+"""Metrics whose reference is a list of utterances instead of talkers; for serialized texts both are the same."""
+TITLES = {"cpwer": "cpWER", "orc_wer": "ORC-WER", "ref_permutation_wer": "ref-permutation WER"}
 
 
 def title(metric: str) -> str:
     """The name of a metric in running text: cpWER, order WER."""
-    return metric.replace("_", " ").replace("wer", "WER")
+    return TITLES.get(metric, metric.replace("_", " ").replace("wer", "WER"))

@@ -1,9 +1,11 @@
-"""`score.json`: the scores of one hypothesis folder, written, read and compared.
+"""`score.json`: the scores of one hypothesis, written, read and compared.
 
 Rates, intervals and shares are in percent. `per_mixture` holds, for every id, the number of talkers in reference and
-hypothesis and [substitutions, deletions, insertions, words] of every metric.
+hypothesis, [substitutions, deletions, insertions, words] of every metric and of every talker slot, and what is known
+about the mixture: overlap ratio, onset gap and duration in seconds, condition.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -12,87 +14,121 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text, read_kaldi
-from espnet2_sop.scoring.bootstrap import Difference, interval, paired_difference
-from espnet2_sop.scoring.metrics import METRICS
-from espnet2_sop.scoring.rates import ErrorCount, percent
-from espnet2_sop.scoring.score import SetScore, name_ids, score_set
+from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.scoring.bootstrap import Difference, paired_difference
+from espnet2_sop.scoring.breakdown import break_down
+from espnet2_sop.scoring.facts import Facts, read_facts
+from espnet2_sop.scoring.metrics import METRICS, title
+from espnet2_sop.scoring.rates import percent
+from espnet2_sop.scoring.score import SetScore, name_ids, score_sessions
+from espnet2_sop.scoring.transcripts import Session, read_transcripts, shown
 from espnet2_sop.text.serialized import NORMALIZATION
 
 Record = dict[str, Any]
 NAME = "score.json"
+UNKNOWN = "unspecified"  # condition of a reference without info.json
 KEYS = (
-    *("system", "test_set", "reference", "num_talkers", "condition", "mixtures", "missing", "normalization"),
-    *("metrics", "count_accuracy", "count_confusion", "right_order", "per_mixture"),
+    *("system", "test_set", "reference", "hypothesis", "reference_digest", "num_talkers", "condition", "mixtures"),
+    *("missing", "left_out", "normalization", "metrics", "count_accuracy", "count_confusion", "right_order"),
+    *("breakdown", "per_mixture"),
 )
 
 
-def score_folder(ref: Path, hyp: Path, system: str | None = None, strict: bool = False) -> Record:
-    """Scores a hypothesis folder against a data directory and writes `score.json` into it.
+def score(ref: Path, hyp: Path, system: str | None = None, strict: bool = False) -> Record:
+    """Scores a hypothesis against a reference.
 
     Args:
-        ref: Data directory with `text` and `info.json`; its name is the name of the test set.
-        hyp: Folder `.../<system>/<test_set>` with `text`.
-        system: Name of the system when it is not that of the folder above.
+        ref: Data directory with `text`, or a file (`transcripts.read_transcripts`); its name is that of the test set.
+        hyp: Folder `.../<system>/<test_set>` with `text`, or a file `<system>.json` or `.stm`.
+        system: Name of the system when it is another one.
         strict: Refuse a set with missing hypotheses instead of counting them as deletions.
 
     Returns:
-        What was written.
+        What `write_record` writes; paths are absolute.
 
     Raises:
         UserError: A file is missing or malformed, or the ids do not fit.
     """
-    references, hypotheses = read_kaldi(ref / "text"), read_kaldi(hyp / "text")
+    references, hypotheses = read_transcripts(ref), read_transcripts(hyp)
+    source = hyp / "text" if hyp.is_dir() else hyp
     try:
-        score = score_set(references, hypotheses)
+        counted = score_sessions(references, hypotheses)
     except UserError as error:
-        raise UserError(f"{hyp / 'text'}: {error}") from None
-    if strict and score.missing:
-        raise UserError(f"{hyp / 'text'}: {name_ids(score.missing)} without hypothesis; decode them or leave --strict")
-    info = read_json(ref / "info.json", ("num_talkers", "condition"))
-    if not isinstance(info["condition"], str):
-        raise UserError(f"{ref / 'info.json'}: condition is {info['condition']!r}; name it, such as clean or noisy")
-    record = {
-        "system": system or Path(os.path.abspath(hyp)).parent.name,
-        "test_set": Path(os.path.abspath(ref)).name,
-        "reference": os.path.relpath(ref, hyp),
+        raise UserError(f"{source}: {error}") from None
+    if strict and counted.missing:
+        raise UserError(f"{source}: {name_ids(counted.missing)} without hypothesis; decode them or leave --strict")
+    info = read_info(ref, counted)
+    facts = read_facts(ref, references, info["condition"])
+    whole, parts = break_down(counted, facts)
+    return {
+        "system": system or name_of(hyp.absolute().parent if hyp.is_dir() else hyp),
+        "test_set": name_of(ref),
+        "reference": os.path.abspath(ref),
+        "hypothesis": os.path.abspath(hyp),
+        "reference_digest": digest(references),
         "num_talkers": info["num_talkers"],
         "condition": info["condition"],
-        "mixtures": len(score.counts),
-        "missing": score.missing,
+        "mixtures": len(counted.counts),
+        "missing": counted.missing,
+        "left_out": counted.left_out,
         "normalization": NORMALIZATION,
-        "metrics": {metric: summary([count[metric] for count in score.counts.values()]) for metric in METRICS},
-        "count_accuracy": percent(score.count_accuracy),
-        "count_confusion": score.confusion,
-        "right_order": percent(score.right_order),
-    }
-    write_record(hyp / NAME, record, score)
-    return record
-
-
-def summary(counts: Sequence[ErrorCount]) -> Record:
-    """Total of one metric: rate and 95 % interval in percent, and the counts behind them."""
-    total = sum(counts, ErrorCount())
-    limits = interval([count.errors for count in counts], [count.words for count in counts])
-    return {
-        "rate": percent(total.rate),
-        "interval": limits and [percent(limit) for limit in limits],
-        "errors": total.errors,
-        **asdict(total),
+        "metrics": whole,
+        "count_accuracy": percent(counted.count_accuracy),
+        "count_confusion": counted.confusion,
+        "right_order": percent(counted.right_order),
+        "breakdown": parts,
+        "per_mixture": {key: mixture_row(key, counted, facts[key]) for key in counted.counts},
     }
 
 
-def write_record(path: Path, record: Record, score: SetScore) -> None:
-    """Writes the record for reading by eye: a line for every key, metric and mixture."""
-    per_mixture = {
-        key: {"talkers": score.talkers[key]} | {metric: [*asdict(count).values()] for metric, count in counts.items()}
-        for key, counts in score.counts.items()
-    }
-    blocks = {"metrics": record["metrics"], "per_mixture": per_mixture}
+def name_of(path: Path) -> str:
+    """Name of a folder, or of a file without its endings: `ref.seglst.json` is `ref`."""
+    return path.absolute().name if path.is_dir() or not path.suffix else path.name.split(".")[0]
+
+
+def read_info(ref: Path, counted: SetScore) -> Record:
+    """Number of talkers and condition of a set: `info.json` of a data directory, otherwise what the reference says."""
+    path = ref / "info.json"
+    if path.is_file() or (ref / "mixtures.jsonl").is_file():
+        info = read_json(path, ("num_talkers", "condition"))
+        if not isinstance(info["condition"], str):
+            raise UserError(f"{path}: condition is {info['condition']!r}; name it, such as clean or noisy")
+        return info
+    talkers = {talkers for talkers, _ in counted.talkers.values()}
+    return {"num_talkers": talkers.pop() if len(talkers) == 1 else None, "condition": UNKNOWN}
+
+
+def digest(references: dict[str, Session]) -> str:
+    """Twelve signs that are the same for references with the same ids and normalised words."""
+    lines = "".join(f"{key} {shown(references[key])}\n" for key in sorted(references))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def mixture_row(key: str, counted: SetScore, facts: Facts) -> Record:
+    """What was counted in one mixture and what is known about it."""
+    counts = {metric: [*asdict(count).values()] for metric, count in counted.counts[key].items()}
+    slots = [[*asdict(count).values()] for count in counted.slots[key]]
+    known = {name: value for name, value in asdict(facts).items() if value is not None}
+    return {"talkers": [*counted.talkers[key]], **counts, "slots": slots, **known}
+
+
+def write_record(folder: Path, record: Record) -> Path:
+    """Writes `score.json` for reading by eye: a line for every key, metric, group and mixture.
+
+    Args:
+        folder: Where to; the paths of reference and hypothesis are written relative to it.
+
+    Returns:
+        The file.
+    """
+    record = record | {key: os.path.relpath(record[key], folder) for key in ("reference", "hypothesis")}
     lines = {key: json.dumps(value, ensure_ascii=False) for key, value in record.items()}
-    lines |= {key: json_lines(block, "  ") for key, block in blocks.items()}
-    with atomic_write(path) as f:
+    lines |= {key: json_lines(record[key], "  ") for key in ("metrics", "per_mixture")}
+    groups = {name: json_lines(rows, "   ") for name, rows in record["breakdown"].items()}
+    lines["breakdown"] = "{\n" + ",\n".join(f'  "{name}": {text}' for name, text in groups.items()) + "\n }"
+    with atomic_write(folder / NAME) as f:
         f.write("{\n" + ",\n".join(f' "{key}": {text}' for key, text in lines.items()) + "\n}\n")
+    return folder / NAME
 
 
 def json_lines(block: dict[str, Any], indent: str) -> str:
@@ -116,15 +152,22 @@ def read_json(path: Path, keys: Sequence[str]) -> Record:
 def read_record(path: Path) -> Record:
     """Reads a `score.json`.
 
+    Returns:
+        The record, paths absolute.
+
     Raises:
         UserError: It is missing, malformed or was written by an older version.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `espnet2-sop score` first")
-    record = read_json(path, KEYS)
-    if missing := [metric for metric in METRICS if metric not in record["metrics"]]:
+    record = read_json(path, ())
+    missing = [key for key in KEYS if key not in record]
+    known = record.get("metrics", {}).keys() | record.get("left_out", {}).keys()
+    missing += [metric for metric in METRICS if metric not in known]
+    if missing:
         raise UserError(f"{path}: no {', '.join(missing)}; run `espnet2-sop score` again")
-    return record
+    folder = os.path.abspath(path.parent)
+    return record | {key: os.path.normpath(os.path.join(folder, record[key])) for key in ("reference", "hypothesis")}
 
 
 def compare_records(a: Record, b: Record, metric: str = "cpwer") -> Difference | None:
@@ -136,13 +179,16 @@ def compare_records(a: Record, b: Record, metric: str = "cpwer") -> Difference |
     if metric not in METRICS:
         raise UserError(f"no metric {metric!r}; one of: {', '.join(METRICS)}")
     names = f"{a['system']} and {b['system']} on {a['test_set']}"
+    for record in (a, b):
+        if metric in record["left_out"]:
+            raise UserError(f"{names}: {title(metric)} was left out ({record['left_out'][metric]})")
     if a["test_set"] != b["test_set"]:
         raise UserError(f"{a['test_set']} and {b['test_set']} are different test sets; compare systems on one set")
     if a["normalization"] != b["normalization"]:
         raise UserError(f"{names}: scored with different normalisations; score both again")
     rows_a, rows_b = ({key: row[metric] for key, row in record["per_mixture"].items()} for record in (a, b))
     words = {key: row[-1] for key, row in rows_a.items()}
-    if words != {key: row[-1] for key, row in rows_b.items()}:
+    if a["reference_digest"] != b["reference_digest"] or rows_a.keys() != rows_b.keys():
         raise UserError(f"{names}: scored against different references; score both again")
     return paired_difference(
         [sum(rows_a[key][:3]) for key in words], [sum(rows_b[key][:3]) for key in words], list(words.values())

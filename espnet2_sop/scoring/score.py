@@ -1,12 +1,13 @@
 """Scores of one system on one test set."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.scoring.metrics import METRICS, Talkers
-from espnet2_sop.scoring.rates import ErrorCount
-from espnet2_sop.text.serialized import normalize, split_talkers
+from espnet2_sop.scoring.metrics import METRICS, OF_UTTERANCES, errors_of_talkers
+from espnet2_sop.scoring.orc import TooMany
+from espnet2_sop.scoring.rates import ErrorCount, Talkers
+from espnet2_sop.scoring.transcripts import Session, of_text, words_of_talkers
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,16 @@ class SetScore:
     Attributes:
         counts: {mixture id: {metric: errors}}, in the order of the reference.
         talkers: {mixture id: (talkers of the reference, talkers of the hypothesis)}.
+        slots: {mixture id: the parts of cpWER, of each reference talker and of each surplus one of the hypothesis}.
         missing: Ids without hypothesis; all their words are counted as deletions.
+        left_out: {metric: the first mixture that is too large for it, and why}; it has no counts at all.
     """
 
     counts: dict[str, dict[str, ErrorCount]]
     talkers: dict[str, tuple[int, int]]
+    slots: dict[str, list[ErrorCount]]
     missing: list[str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def total(self, metric: str) -> ErrorCount:
         return sum((count[metric] for count in self.counts.values()), ErrorCount())
@@ -29,7 +34,7 @@ class SetScore:
     @property
     def count_accuracy(self) -> float:
         """Share of mixtures with as many hypothesis talkers as reference talkers."""
-        return sum(ref == hyp for ref, hyp in self.talkers.values()) / len(self.talkers)
+        return sum(map(self.right_count, self.talkers)) / len(self.talkers)
 
     @property
     def confusion(self) -> dict[int, dict[int, int]]:
@@ -42,35 +47,65 @@ class SetScore:
     @property
     def right_order(self) -> float:
         """Share of mixtures where no other order of the talkers has fewer errors (ties count as right)."""
-        right = (count["slot_wer"].errors == count["cpwer"].errors for count in self.counts.values())
-        return sum(right) / len(self.counts)
+        return sum(map(self.in_order, self.counts)) / len(self.counts)
+
+    def right_count(self, key: str) -> bool:
+        ref, hyp = self.talkers[key]
+        return ref == hyp
+
+    def in_order(self, key: str) -> bool:
+        return self.counts[key]["slot_wer"].errors == self.counts[key]["cpwer"].errors
 
 
 def talker_words(text: str) -> Talkers:
     """Serialized text to the normalised words of each talker; talkers without words are dropped."""
-    words = (normalize(talker).split() for talker in split_talkers(text))
-    return [talker for talker in words if talker]
+    return words_of_talkers(of_text(text))
 
 
 def score_set(ref: dict[str, str], hyp: dict[str, str]) -> SetScore:
-    """Scores serialized hypotheses with every metric.
+    """Scores serialized texts, {mixture id: text}, as `score_sessions` does."""
+    return score_sessions(*({key: of_text(text) for key, text in side.items()} for side in (ref, hyp)))
+
+
+def score_sessions(ref: dict[str, Session], hyp: dict[str, Session]) -> SetScore:
+    """Scores hypotheses with every metric.
 
     Args:
-        ref, hyp: {mixture id: serialized text}. A missing hypothesis counts as an empty one.
+        ref, hyp: {mixture id: session}. A missing hypothesis counts as an empty one. The order of ids does not matter.
 
     Raises:
         UserError: No common ids, or a hypothesis without reference.
     """
     if not ref.keys() & hyp.keys():
-        raise UserError("no mixture has both a reference and a hypothesis; do the folders belong together?")
+        raise UserError("no mixture has both a reference and a hypothesis; do they belong together?")
     if unknown := [key for key in hyp if key not in ref]:
         raise UserError(f"{name_ids(unknown)} not in the reference; score against the set that was decoded")
-    counts, talkers = {}, {}
-    for key, text in ref.items():
-        ref_words, hyp_words = talker_words(text), talker_words(hyp.get(key, ""))
-        counts[key] = {name: metric(ref_words, hyp_words) for name, metric in METRICS.items()}
-        talkers[key] = (len(ref_words), len(hyp_words))
-    return SetScore(counts, talkers, [key for key in ref if key not in hyp])
+    sides = {key: (words_of_talkers(session), words_of_talkers(hyp.get(key, []))) for key, session in ref.items()}
+    slots = {key: [ErrorCount(*part) for part in errors_of_talkers(*side)] for key, side in sides.items()}
+    counts = {key: {"cpwer": sum(parts, ErrorCount())} for key, parts in slots.items()}
+    left_out = {}
+    for name in METRICS:
+        if name == "cpwer":
+            continue
+        found = {}
+        for key, side in sides.items():
+            try:
+                found[key] = of_metric(name, ref[key], *side)
+            except TooMany as reason:
+                left_out[name] = f"{key}: {reason}"
+                break
+        else:
+            for key, count in found.items():
+                counts[key][name] = count
+    talkers = {key: (len(of_ref), len(of_hyp)) for key, (of_ref, of_hyp) in sides.items()}
+    return SetScore(counts, talkers, slots, [key for key in ref if key not in hyp], left_out)
+
+
+def of_metric(name: str, session: Session, ref: Talkers, hyp: Talkers) -> ErrorCount:
+    """One metric of one mixture."""
+    if name in OF_UTTERANCES:
+        ref = [utterance.words for utterance in session]
+    return METRICS[name](ref, hyp)
 
 
 def name_ids(ids: list[str], limit: int = 10) -> str:

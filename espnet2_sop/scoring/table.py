@@ -1,12 +1,15 @@
 """Scores of all systems and test sets as `results.json` and as Markdown."""
 
+import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write
+from espnet2_sop.scoring.breakdown import DIMENSIONS, group_rank
 from espnet2_sop.scoring.metrics import METRICS, title
+from espnet2_sop.scoring.output import DASH, markdown, number, with_interval
 from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
 
 SYSTEMS = {  # rows in this order, each before its variants NAME_...; others after them by name
@@ -19,8 +22,8 @@ SYSTEMS = {  # rows in this order, each before its variants NAME_...; others aft
     "sop": "the LLM from prompt and speech (stage 3)",
 }
 CONDITIONS = ("clean", "noisy")
+FURTHER = ("orc_wer", "ref_permutation_wer")  # metrics in a table of their own
 COMPARISONS = tuple(("sop", other) for other in ("sot_continued", "sot", "ctc", "joint", "espnet_sot"))
-DASH = "–"
 
 
 def gather(folders: Iterable[Path]) -> list[Record]:
@@ -73,7 +76,7 @@ def result_row(record: Record) -> Record:
     cpwer = record["metrics"]["cpwer"]
     return {
         **{key: record[key] for key in ("system", "test_set", "num_talkers", "condition", "mixtures")},
-        **{metric: record["metrics"][metric]["rate"] for metric in METRICS},
+        **{metric: record["metrics"].get(metric, {}).get("rate") for metric in METRICS},
         "cpwer_interval": cpwer["interval"],
         **{key: cpwer[key] for key in ("errors", "words", "substitutions", "deletions", "insertions")},
         **{key: record[key] for key in ("count_accuracy", "right_order")},
@@ -81,22 +84,13 @@ def result_row(record: Record) -> Record:
     }
 
 
-def number(rate: float | None) -> str:
-    return DASH if rate is None else f"{rate:.2f}"
-
-
-def with_interval(rate: float | None, limits: Sequence[float] | None) -> str:
-    """A rate in percent with its 95 % interval: `12.34 [11.20, 13.51]`."""
-    return number(rate) + (f" [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else "")
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with columns padded to equal width, numbers to the right."""
-    cells = [header, *rows]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    first, *others = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (first, rule, *others))
+def flat(row: Record) -> Record:
+    """A result row for CSV: the interval in two columns."""
+    low, high = row["cpwer_interval"] or (None, None)
+    return {key: value for key, value in row.items() if key != "cpwer_interval"} | {
+        "cpwer_low": low,
+        "cpwer_high": high,
+    }
 
 
 def set_labels(rows: Sequence[Record]) -> dict[str, str]:
@@ -113,7 +107,7 @@ def condition_table(rows: Sequence[Record]) -> str:
     """One row per system: cpWER of every test set, the lowest in bold; other scores of all sets in one cell each."""
     labels = set_labels(rows)
     cells = {(row["system"], row["test_set"]): row for row in rows}
-    scores = [metric for metric in METRICS if metric != "cpwer"] + ["count_accuracy"]
+    scores = ["order_wer", "slot_wer", "count_accuracy"]
 
     def cpwer(system: str, test_set: str) -> str:
         row = cells.get((system, test_set))
@@ -159,6 +153,53 @@ def comparison_table(records: Sequence[Record]) -> str | None:
     return markdown(["systems", *test_sets], rows) if pairs else None
 
 
+def further_table(rows: Sequence[Record]) -> str:
+    """The metrics that have no column in the tables of the conditions, one row per system, one cell per condition."""
+    conditions = dict.fromkeys(row["condition"] for row in rows)
+    cells = {(row["system"], row["test_set"]): row for row in rows}
+    systems = sorted({row["system"] for row in rows}, key=system_rank)
+    sets = {c: dict.fromkeys(row["test_set"] for row in rows if row["condition"] == c) for c in conditions}
+
+    def cell(system: str, condition: str, metric: str) -> str:
+        return " / ".join(number(cells.get((system, name), {}).get(metric)) for name in sets[condition])
+
+    columns = [(metric, condition) for metric in FURTHER for condition in conditions]
+    header = ["system", *(f"{title(metric)}, {condition}" for metric, condition in columns)]
+    return markdown(header, [[name, *(cell(name, c, m) for m, c in columns)] for name in systems])
+
+
+def breakdown_table(records: Sequence[Record], dimension: str) -> str | None:
+    """cpWER by one dimension, one row per system and group, one column per test set; None if no set has two groups."""
+    cells = {(r["system"], r["test_set"]): r["breakdown"].get(dimension, {}) for r in records}
+    test_sets = list(dict.fromkeys(r["test_set"] for r in records if len(cells[r["system"], r["test_set"]]) > 1))
+    rows = []
+    for system in sorted({record["system"] for record in records}, key=system_rank):
+        of_system = [cells.get((system, test_set), {}) for test_set in test_sets]
+        for name in sorted({name for groups in of_system for name in groups}, key=group_rank):
+            rows.append([f"{system}, {name}", *(group_cell(groups.get(name)) for groups in of_system)])
+    return markdown([f"system, {dimension.replace('_', ' ')}", *test_sets], rows) if test_sets else None
+
+
+def group_cell(group: Record | None) -> str:
+    """cpWER of a group; surplus talkers have no reference words, only insertions (I)."""
+    if group is None:
+        return DASH
+    cpwer = group["cpwer"]
+    return with_interval(cpwer["rate"], cpwer["interval"]) if cpwer["words"] else f"I {cpwer['insertions']}"
+
+
+def breakdowns(records: Sequence[Record]) -> str:
+    """cpWER of parts of the test sets as one Markdown document."""
+    parts = [
+        "# cpWER of parts of the test sets",
+        "Percent, with 95 % bootstrap intervals over mixtures; I: insertions.",
+    ]
+    for dimension, text in DIMENSIONS.items():
+        if table := breakdown_table(records, dimension):
+            parts += [f"## By {text}", table]
+    return "\n\n".join(parts) + "\n"
+
+
 def count_table(rows: Sequence[Record]) -> str:
     """The counts behind every cpWER."""
     rates = ("cpwer", "right_order")
@@ -172,19 +213,35 @@ def count_table(rows: Sequence[Record]) -> str:
     )
 
 
-def report(records: Sequence[Record]) -> str:
-    """All tables as one Markdown document."""
+def main_tables(records: Sequence[Record], level: str = "##") -> list[str]:
+    """Headings and tables of all conditions and of the paired comparisons.
+
+    Args:
+        records: What `gather` read.
+        level: The signs before a heading.
+    """
+    parts = ["Percent, with 95 % bootstrap intervals over mixtures; the lowest cpWER in bold."]
     rows = [result_row(record) for record in records]
-    parts = ["# Results", "Percent, with 95 % bootstrap intervals over mixtures; the lowest cpWER in bold."]
     for condition in dict.fromkeys(row["condition"] for row in rows):
         block = [row for row in rows if row["condition"] == condition]
         order = f"Columns with several numbers: {' / '.join(set_labels(block).values())}."
-        parts += [f"## {condition.capitalize()}", order, condition_table(block)]
+        parts += [f"{level} {condition.capitalize()}", order, condition_table(block)]
     if comparisons := comparison_table(records):
         note = (
             "Difference of cpWER on the same mixtures, negative: the first is better; \\*: the interval excludes zero."
         )
-        parts += ["## Paired comparisons", note, comparisons]
+        parts += [f"{level} Paired comparisons", note, comparisons]
+    return parts
+
+
+def report(records: Sequence[Record]) -> str:
+    """All tables as one Markdown document."""
+    rows, parts = [result_row(record) for record in records], ["# Results", *main_tables(records)]
+    order = "; ".join(
+        f"{condition}: {' / '.join(dict.fromkeys(r['test_set'] for r in rows if r['condition'] == condition))}"
+        for condition in dict.fromkeys(row["condition"] for row in rows)
+    )
+    parts += ["## Further metrics", f"Order of the numbers: {order}.", further_table(rows)]
     note = "Errors and reference words; `missing` hypotheses are counted as deletions."
     parts += ["## Counts behind cpWER", note, count_table(rows), "## Definitions"]
     scored = {record["system"] for record in records}
@@ -200,15 +257,21 @@ def report(records: Sequence[Record]) -> str:
 
 
 def write_results(folders: Sequence[Path], out: Path) -> str:
-    """Gathers all scores below `folders` and writes `results.json` and `RESULTS.md` into `out`.
+    """Gathers all scores below `folders` and writes `results.json`, `results.csv`, `RESULTS.md` and `BREAKDOWN.md`.
 
     Returns:
-        The Markdown text.
+        The text of `RESULTS.md`.
     """
     records = gather(folders)
-    text = report(records)
+    text, rows = report(records), [result_row(record) for record in records]
     with atomic_write(out / "results.json") as f:
-        f.write("[\n" + ",\n".join(json.dumps(result_row(record), ensure_ascii=False) for record in records) + "\n]\n")
+        f.write("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
+    with atomic_write(out / "results.csv") as f:
+        table = csv.writer(f, lineterminator="\n")
+        table.writerow(flat(rows[0]))
+        table.writerows(flat(row).values() for row in rows)
+    with atomic_write(out / "BREAKDOWN.md") as f:
+        f.write(breakdowns(records))
     with atomic_write(out / "RESULTS.md") as f:
         f.write(text)
     return text

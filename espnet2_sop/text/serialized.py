@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 
 SC = "<sc>"
-NORMALIZATION = "lower case, Unicode NFKC, apostrophes inside words kept, other punctuation is a space"
+NORMALIZATION = "lower case, Unicode NFKC, apostrophes inside words kept, other punctuation and symbols are spaces"
 
 
 def split_talkers(text: str) -> list[str]:
@@ -33,7 +33,7 @@ def serialize(talkers: Iterable[str]) -> str:
 
 
 class _Punctuation(dict[int, str]):
-    """Table for `str.translate`, filled as characters come: one apostrophe for all, other punctuation to a space."""
+    """Table for `str.translate`, filled as characters come: one apostrophe, no other punctuation or symbol."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)

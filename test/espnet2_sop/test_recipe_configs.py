@@ -171,6 +171,6 @@ def test_config_trains_decodes_and_scores(recipe, configs, mode, data, debug_for
     out = tmp_path / "decode" / system
     checkpoint = f"valid.{criterion}.ave.pth"
     decode.main(["--run", str(run), "--checkpoint", checkpoint, "--mode", mode, "--out", str(out), f"{data}/dev"])
-    score.main(["--ref", f"{data}/dev", f"{out}/dev"])
+    score.main([f"{data}/dev", f"{out}/dev"])
     record = json.loads((out / "dev/score.json").read_text())
     assert record["system"] == system and record["mixtures"] == 2 and not record["missing"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from espnet2_sop.scoring.bootstrap import SEED, interval, paired_difference
+from espnet2_sop.scoring.bootstrap import SEED, interval, intervals, paired_difference
 
 RNG = np.random.default_rng(1)
 WORDS = RNG.integers(0, 30, 60).tolist()
@@ -25,6 +25,25 @@ def test_interval_holds_the_rate_and_is_repeatable():
     low, high = interval(ERRORS, WORDS)
     assert low < sum(ERRORS) / sum(WORDS) < high
     assert interval(ERRORS, WORDS) == (low, high)
+
+
+def test_several_rates_have_the_intervals_that_each_has_alone():
+    """A group has zeros elsewhere; all groups of a set are resampled together."""
+    half = [(errors, words) if i % 2 else (0, 0) for i, (errors, words) in enumerate(zip(ERRORS, WORDS, strict=True))]
+    nothing = [0] * len(WORDS)
+    errors, words = ([*map(list, zip(*half, strict=True))][side] for side in (0, 1))
+    both = intervals(np.array([ERRORS, errors, nothing]), np.array([WORDS, words, nothing]))
+    assert both == [interval(ERRORS, WORDS), interval(errors, words), None]
+    rates = [sum(errors[i] for i in s) / sum(words[i] for i in s) for s in drawn(300)]
+    assert interval(errors, words, resamples=300) == pytest.approx(tuple(np.percentile(rates, [2.5, 97.5])))
+
+
+def test_large_sets_are_cut_into_blocks():
+    words = [7] * 3000
+    errors = RNG.binomial(7, 0.2, 3000).tolist()
+    rng = np.random.default_rng(SEED)
+    rates = [np.take(errors, rng.integers(3000, size=3000)).sum() / 21000 for _ in range(2000)]
+    assert interval(errors, words) == pytest.approx(tuple(np.percentile(rates, [2.5, 97.5])))
 
 
 def test_interval_agrees_with_the_normal_approximation():
@@ -74,6 +93,6 @@ def test_chance_differences_are_rarely_significant():
 
 
 def test_no_words():
-    assert interval([1, 2], [0, 0]) is None
+    assert interval([1, 2], [0, 0]) is interval([], []) is None
     assert paired_difference([1], [2], [0]) is None
     assert interval([1, 0], [0, 5]) == (0, 0.2)  # samples without words are left out

@@ -4,7 +4,7 @@ import pytest
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.scoring.rates import ErrorCount
-from espnet2_sop.scoring.score import name_ids, score_set
+from espnet2_sop.scoring.score import name_ids, score_set, talker_words
 
 REF = {"a": "ONE TWO <sc> THREE", "b": "FOUR <sc> FIVE", "c": "SIX"}
 
@@ -36,6 +36,10 @@ def test_missing_hypothesis_is_named_and_deleted():
     assert score.missing == ["b"]
     assert score.counts["b"]["cpwer"] == score.counts["b"]["order_wer"] == ErrorCount(deletions=2, words=2)
     assert score.talkers["c"] == (1, 0)
+
+
+def test_talker_words_drops_who_says_nothing():
+    assert talker_words("One, two<sc> . <sc> three") == [["one", "two"], ["three"]] and talker_words("") == []
 
 
 def test_ids_must_fit():

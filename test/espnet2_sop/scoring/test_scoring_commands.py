@@ -1,5 +1,6 @@
 """From texts to RESULTS.md with the commands. If these fail, a recipe's last stages do."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def rewrite(path, change):
 
 def test_score(root, capsys):
     folder = hyp_dir(root)
-    score.main(["--ref", str(root / "data/test_2mix_clean"), str(folder)])
+    score.main([str(root / "data/test_2mix_clean"), str(folder)])
     record = json.loads((folder / "score.json").read_text())
     assert (record["system"], record["test_set"], record["num_talkers"]) == ("sop", "test_2mix_clean", 2)
     assert record["normalization"] == NORMALIZATION and record["missing"] == []
@@ -57,9 +58,113 @@ def test_score(root, capsys):
     assert record["count_accuracy"] == 100 and record["count_confusion"] == {"2": {"2": 8}}
     assert record["right_order"] == 87.5
     assert list(record["per_mixture"]) == list(REF)
-    assert record["per_mixture"]["mix0"] == {"talkers": [2, 2]} | dict.fromkeys(record["metrics"], [0, 0, 0, 5])
+    row = {"talkers": [2, 2], "slots": [[0, 0, 0, 3], [0, 0, 0, 2]], "condition": "clean"}
+    assert record["per_mixture"]["mix0"] == row | dict.fromkeys(record["metrics"], [0, 0, 0, 5])
+    assert record["breakdown"]["slot"]["2"]["cpwer"]["words"] == 16 and record["left_out"] == {}
+    assert (folder / record["hypothesis"]).samefile(folder)
+    assert (folder / record["reference"]).samefile(root / "data/test_2mix_clean")
     line = capsys.readouterr().out
     assert line.count("\n") == 1 and "cpWER 0.00 [0.00, 0.00] (S 0, D 0, I 0 of 40 words)" in line
+
+
+def test_markdown_and_csv_beside_score_json(root):
+    folder = hyp_dir(root)
+    write_kaldi(root / "data/test_2mix_clean/utt2overlap", [(key, i / 10) for i, key in enumerate(REF)])
+    write_kaldi(root / "data/test_2mix_clean/onsets", [(key, f"0.0 {0.3 * i}") for i, key in enumerate(REF)])
+    write_kaldi(root / "data/test_2mix_clean/utt2dur", [(key, 2.5) for key in REF])
+    score.main([str(root / "data/test_2mix_clean"), str(folder)])
+    with open(folder / "score.csv", newline="") as f:
+        rows = {row["id"]: row for row in csv.DictReader(f)}
+    assert list(rows) == list(REF)
+    row = rows["mix3"]
+    known = [row[name] for name in ("overlap", "onset_gap", "duration", "condition")]
+    assert known == ["0.3", "0.9", "2.5", "clean"]
+    assert (row["talkers"], row["slot_wer_substitutions"], row["cpwer_words"]) == ("2", "4", "5")
+    text = (folder / "score.md").read_text()
+    assert "## By overlap ratio" in text and "| 0.2 - 0.5 " in text and "## By talker slot" in text
+    assert "By duration" not in text  # one group only
+    record = json.loads((folder / "score.json").read_text())
+    assert record["per_mixture"]["mix3"]["onset_gap"] == 0.9
+    assert record["breakdown"]["overlap"]["0.5 - 1"]["mixtures"] == 2
+
+
+def seglst(texts):
+    """Serialized texts as SegLST; talker i speaks from second i on."""
+    return [
+        {"session_id": key, "speaker": f"s{i}", "words": words, "start_time": i, "end_time": i + 2}
+        for key, text in texts.items()
+        for i, words in enumerate(text.split("<sc>"))
+    ]
+
+
+def stm(texts):
+    rows = (
+        (s["session_id"], 1, *(s[k] for k in ("speaker", "start_time", "end_time", "words"))) for s in seglst(texts)
+    )
+    return "".join(" ".join(map(str, row)) + "\n" for row in rows)
+
+
+def test_all_formats_have_the_same_scores(root, capsys):
+    texts = {name: dict(reversed(SYSTEMS[name].items())) for name in ("ctc", "sop")}  # another order of ids is fine
+    for name, side in {"ref": REF, **texts}.items():
+        write_kaldi(root / name / "text", side.items())
+        (root / f"{name}.seglst.json").write_text(json.dumps(seglst(side)))
+        (root / f"{name}.stm").write_text(stm(side))
+    found = []
+    for ending in ("", ".seglst.json", ".stm"):
+        score.main([str(root / f"ref{ending}"), str(root / f"sop{ending}"), "--out", str(root / f"out{ending}")])
+        record = json.loads((root / f"out{ending}/score.json").read_text())
+        assert record["test_set"] == "ref" and record["system"] == (root.name if ending == "" else "sop")
+        assert (record["condition"], record["num_talkers"]) == ("unspecified", 2)
+        found.append((record["metrics"], record["reference_digest"], record["right_order"]))
+        if ending:
+            assert record["per_mixture"]["mix0"]["overlap"] == 0.3333 and list(record["breakdown"]) == [
+                *("talkers", "overlap", "onset_gap", "duration", "slot")
+            ]
+    assert found[0] == found[1] == found[2]
+    score.main([str(root / "ref.stm"), str(root / "sop.stm")])
+    assert (root / "sop_score/score.json").is_file()
+
+    differences = []
+    for ending in ("", ".seglst.json", ".stm"):
+        capsys.readouterr()
+        ref, *systems = (str(root / f"{name}{ending}") for name in ("ref", "ctc", "sop"))
+        compare.main([*systems, "--ref", ref, "--metric", "orc_wer"])
+        differences.append(capsys.readouterr().out.partition("A - B")[2])
+    assert differences[0] == differences[1] == differences[2] and "+20.00" in differences[0]
+
+
+def test_mixed_sets_are_broken_down(root):
+    texts = {"a": "one", "b": "two three <sc> four", "c": "five <sc> six <sc> seven", "d": "eight"}
+    hyp = texts | {"b": "two three", "d": "nine", "c": "five <sc> six <sc> seven <sc> eight"}
+    write_kaldi(root / "data/dev/text", texts.items())
+    (root / "data/dev/info.json").write_text('{"num_talkers": null, "condition": "both"}')
+    lines = [{"id": key, "noise": {"path": "x"} if key in "ab" else None} for key in texts]
+    (root / "data/dev/mixtures.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_kaldi(root / "exp/run/decode/sop/dev/text", hyp.items())
+    score.main(["--data", str(root / "data"), str(root / "exp/run/decode/sop/dev")])
+    record = json.loads((root / "exp/run/decode/sop/dev/score.json").read_text())
+    talkers = {name: (g["mixtures"], g["cpwer"]["rate"]) for name, g in record["breakdown"]["talkers"].items()}
+    assert talkers == {"1": (2, 50.0), "2": (1, 33.33), "3": (1, 33.33)}
+    assert {k: g["cpwer"]["errors"] for k, g in record["breakdown"]["condition"].items()} == {"clean": 2, "noisy": 1}
+    assert record["count_confusion"] == {"1": {"1": 2}, "2": {"1": 1}, "3": {"4": 1}}
+    table.main([str(root / "exp/run/decode/sop/dev")])
+    text = (root / "exp/run/decode/sop/dev/BREAKDOWN.md").read_text()
+    assert "| sop, noisy " in text and "| sop, 3 " in text and "| sop, surplus |" in text and " I 1 |" in text
+
+
+def test_metrics_that_would_take_too_long_are_left_out_and_said(root, capsys):
+    (root / "many.stm").write_text("".join(f"a 1 s{i} {i} {i + 2} w{i}\n" for i in range(12)))
+    score.main([str(root / "many.stm"), str(root / "many.stm"), "--out", str(root / "out")])
+    said = capsys.readouterr()
+    assert "ref-permutation WER is left out (a: 12 reference talkers, at most 8 are permuted)" in said.err
+    record = json.loads((root / "out/score.json").read_text())
+    assert "ref_permutation_wer" not in record["metrics"] and record["metrics"]["cpwer"]["rate"] == 0
+    assert "is left out: a: 12 reference talkers" in (root / "out/score.md").read_text()
+    table.main([str(root / "out")])
+    args = [str(root / "many.stm")] * 2 + ["--ref", str(root / "many.stm"), "--metric", "ref_permutation_wer"]
+    assert cli.run("compare", args) == 1
+    assert "ref-permutation WER was left out" in capsys.readouterr().err
 
 
 def test_rates_in_score_json_are_totals_over_totals(root):
@@ -96,7 +201,9 @@ def test_score_table_compare(root, capsys):
     text = capsys.readouterr().out
     assert "A - B  +15.00 [" in text and "p = 0.00" in text
     assert text.count("  ref ") == 1 and "mix0: 1 errors in A, 0 in B" in text
-    assert f"  ref {REF['mix0']}\n  A   {SYSTEMS['ctc']['mix0']}\n  B   {SYSTEMS['sot']['mix0']}\n" in text
+    assert (
+        "  ref word0 two three <sc> four five0\n  A   word0 three <sc> four five0\n  B   word0 two three <sc> " in text
+    )
     compare.main([str(hyp_dir(root, "sop")), str(hyp_dir(root, "sot")), "--metric", "slot_wer"])
     assert "mix3: 6 errors in A, 0 in B" in capsys.readouterr().out
 
@@ -182,9 +289,17 @@ def test_missing_folders_and_files(root, capsys):
     data = root / "data"
     assert "no such file" in error("score", "--data", data, root / "exp/none/test_2mix_clean")
     assert "no such file" in error("score", "--data", root / "none", hyp_dir(root))
+    assert "is the reference; give a hypothesis, too" in error("score", hyp_dir(root))
+    assert "2 hypotheses would be written" in error("score", data, hyp_dir(root), hyp_dir(root), "--out", root)
     assert "no score.json below" in error("table", root / "none")
+    assert "an entry is of one EXPDIR" in error("table", root, root, "--append", root / "R.md")
+    (root / "x.stm").write_text("a 1 b 0.5\n")
+    assert "x.stm, line 1: expected" in error("score", root / "x.stm", hyp_dir(root))
     assert "run `espnet2-sop score` first" in error("compare", hyp_dir(root), hyp_dir(root, "sot"))
     (data / "test_2mix_clean/info.json").write_text('{"num_talkers": 2}')
+    (data / "test_2mix_noisy/info.json").unlink()
+    (data / "test_2mix_noisy/mixtures.jsonl").touch()
+    assert "info.json: no such file" in error("score", "--data", data, hyp_dir(root, condition="noisy"))
     assert "info.json: no condition" in error("score", "--data", data, hyp_dir(root))
     (data / "test_2mix_clean/info.json").write_text('{"num_talkers": 2, "condition": null}')
     assert "condition is None; name it" in error("score", "--data", data, hyp_dir(root))
@@ -200,7 +315,7 @@ def test_results_that_do_not_belong_together(root, capsys):
     score_all(root)
     sop, sot = hyp_dir(root), hyp_dir(root, "sot")
     assert "different test sets" in error("compare", sop, hyp_dir(root, "sot", "noisy"))
-    assert "no metric 'wer'; one of: cpwer, order_wer, slot_wer" in error("compare", sop, sot, "--metric", "wer")
+    assert "no metric 'wer'; one of: cpwer, order_wer, " in error("compare", sop, sot, "--metric", "wer")
     assert "--top -1" in error("compare", sop, sot, "--top", "-1")
     rewrite(sot / "score.json", lambda record: record["per_mixture"].pop("mix0"))
     assert "different references" in error("compare", sop, sot)
@@ -226,7 +341,7 @@ def test_moved_experiments_still_find_their_references(root, capsys):
     score_all(root)
     moved = root.rename(root.with_name(root.name + "_moved"))
     compare.main([str(hyp_dir(moved, "sop")), str(hyp_dir(moved, "sot"))])
-    assert f"ref {REF['mix1']}" in capsys.readouterr().out
+    assert "ref word2 two three <sc> four five2" in capsys.readouterr().out
 
 
 def test_commands_load_no_training_stack(root):

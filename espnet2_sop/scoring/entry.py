@@ -1,0 +1,156 @@
+"""A results file that grows: one entry for each experiment, with what is needed to repeat it."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet2_sop import __version__
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, open_text, read_yaml
+from espnet2_sop.scoring.output import DASH, markdown
+from espnet2_sop.scoring.record import Record
+from espnet2_sop.scoring.table import gather, main_tables, result_row
+
+PACKAGES = ("torch", "espnet", "transformers", "peft")
+
+
+def append_entry(exp: Path, path: Path) -> str:
+    """Appends the results of an experiment to a Markdown file, which is made if it is not there.
+
+    Args:
+        exp: Experiment with `score.json` files, and the training runs in `*/config.yaml`.
+        path: The file.
+
+    Returns:
+        The name of the entry, which depends on scores and configurations, not on date or machine.
+
+    Raises:
+        UserError: Nothing is scored, or the file has the entry already.
+    """
+    records, configs = gather([exp]), {run.parent.name: run for run in sorted(exp.glob("*/config.yaml"))}
+    name = entry_name(records, configs)
+    old = ""
+    if path.is_file():
+        with open_text(path) as f:
+            old = f.read()
+    if f"<!-- entry {name} -->" in old:
+        raise UserError(f"{path}: has these scores and configurations already (entry {name}); nothing is appended")
+    parts = [old.rstrip() or "# RESULTS", *entry(name, exp, records, configs)]
+    with atomic_write(path) as f:
+        f.write("\n\n".join(parts) + "\n")
+    return name
+
+
+def entry_name(records: Sequence[Record], configs: dict[str, Path]) -> str:
+    """Twelve signs that depend on scores, references and configurations."""
+    scores = [[result_row(record), record["reference_digest"]] for record in records]
+    texts = {run: path.read_text(encoding="utf-8") for run, path in configs.items()}
+    return hashlib.sha256(json.dumps([scores, texts], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def entry(name: str, exp: Path, records: Sequence[Record], configs: dict[str, Path]) -> list[str]:
+    """Headings, lists and tables of one experiment."""
+    runs = [["run", "seed", "epochs", "trained", "encoder", "LLM", "training data", "starts from", "config.yaml"]]
+    runs += [run_row(run, path) for run, path in configs.items()]
+    sets = {r["test_set"]: r for r in records}
+    data = [
+        [test_set, str(r["mixtures"]), str(r["metrics"]["cpwer"]["words"]), r["reference_digest"]]
+        for test_set, r in sets.items()
+    ]
+    return [
+        f"## {place(exp)}, {time.strftime('%Y-%m-%d')}",
+        f"<!-- entry {name} -->",
+        "\n".join(f"- {key}: {value}" for key, value in environment(exp, configs).items()),
+        *(["### Training runs", markdown(runs[0], runs[1:])] if configs else []),
+        "### Test data",
+        markdown(["test set", "mixtures", "words", "digest of ids and words"], data),
+        *main_tables(records, "###"),
+        f"Normalisation of both sides: {records[0]['normalization']}.",
+    ]
+
+
+def run_row(run: str, path: Path) -> list[str]:
+    """What tells one training from another; all of it is in its config.yaml, of which the row has the SHA-256."""
+    config = read_yaml(path)
+    inner = {key: config.get(key) or {} for key in ("model_conf", "encoder_conf", "llm_conf")}
+    data = config.get("train_data_path_and_name_and_type") or [[DASH]]
+    cells = [
+        config.get("seed", DASH),
+        config.get("max_epoch", DASH),
+        " ".join(inner["model_conf"].get("trainable", ["all"])),
+        inner["encoder_conf"].get("pretrained") or config.get("encoder", DASH),
+        inner["llm_conf"].get("pretrained", DASH),
+        data[0][0],
+        " ".join(config.get("init_param") or [DASH]),
+        hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+    ]
+    return [run, *map(str, cells)]
+
+
+def environment(exp: Path, configs: dict[str, Path]) -> dict[str, str]:
+    """Versions, machine, commit and date of this call, and what decoded."""
+    packages = [f"{package} {installed(package)}" for package in PACKAGES]
+    cores = f"{os.cpu_count()} cores"
+    gpus = said_by("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "versions": ", ".join([f"python {platform.python_version()}", *packages, f"espnet2-sop {__version__}"]),
+        "machine": f"{platform.system()} {platform.machine()}, {processor()}, {cores}, {', '.join(gpus) or 'no GPU'}",
+        "commit": commit(exp),
+        "decoded on": ", ".join(decoders(exp)) or "not known",
+    }
+
+
+def installed(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """Name of the CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown CPU"
+
+
+def decoders(exp: Path) -> list[str]:
+    """GPU or number of CPU threads of every decoding, from the files speed.json."""
+    found: dict[str, Any] = {}
+    for path in sorted(exp.rglob("speed.json")):
+        with open_text(path) as f:
+            speed = json.load(f)
+        found[speed["gpu"] or f"CPU ({speed['threads']} thread{'s' * (speed['threads'] > 1)})"] = None
+    return list(found)
+
+
+def commit(folder: Path) -> str:
+    """The commit of the working tree that a folder is in."""
+    name = said_by("git", "-C", str(folder), "rev-parse", "--short=12", "HEAD")
+    changed = said_by("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return f"{name}{' with changes' if changed else ''}" if name else "not in a git repository"
+
+
+def place(exp: Path) -> str:
+    """The experiment's folder, seen from the root of its repository."""
+    root = said_by("git", "-C", str(exp), "rev-parse", "--show-toplevel")
+    return os.path.relpath(os.path.realpath(exp), os.path.realpath(root)) if root else os.path.abspath(exp)
+
+
+def said_by(*command: str) -> str:
+    """Output of a program; nothing if it is not there or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

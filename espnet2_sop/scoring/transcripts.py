@@ -1,0 +1,141 @@
+"""References and hypotheses of all formats: Kaldi-style `text` with serialized texts, SegLST JSON and STM."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import open_text, read_kaldi
+from espnet2_sop.scoring.rates import Talkers
+from espnet2_sop.text.serialized import SC, normalize, split_talkers
+
+NOT_SCORED = "ignore_time_segment_in_scoring"  # an STM line with this text
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What one talker says without a break.
+
+    Attributes:
+        talker: Name of the talker, unique in the session.
+        words: The normalised words.
+        start, end: Seconds, None where there are no times.
+    """
+
+    talker: str
+    words: list[str]
+    start: float | None = None
+    end: float | None = None
+
+
+Session = list[Utterance]
+"""The utterances of one mixture or recording, in order of start where all have one, otherwise of the file."""
+
+
+def of_text(text: str) -> Session:
+    """Serialized text as a session: the transcript of each talker is one utterance."""
+    return [Utterance(str(n), normalize(talker).split()) for n, talker in enumerate(split_talkers(text), 1)]
+
+
+def words_of_talkers(session: Session) -> Talkers:
+    """Words of each talker, talkers in order of their first utterance; those without words are dropped."""
+    talkers: Talkers = []
+    numbers: dict[str, int] = {}
+    for utterance in session:
+        if utterance.words and numbers.setdefault(utterance.talker, len(talkers)) == len(talkers):
+            talkers.append([*utterance.words])
+        elif utterance.words:
+            talkers[numbers[utterance.talker]] += utterance.words
+    return talkers
+
+
+def shown(session: Session) -> str:
+    """The words that are scored as serialized text."""
+    return f" {SC} ".join(map(" ".join, words_of_talkers(session)))
+
+
+def read_transcripts(path: Path) -> dict[str, Session]:
+    """Reads a reference or a hypothesis: `.json` is SegLST, `.stm` is STM, other files are Kaldi-style text.
+
+    Args:
+        path: A file, or a folder with `text`.
+
+    Returns:
+        {mixture id: session} in the order of the file.
+
+    Raises:
+        UserError: With file and line (or segment): missing, broken, an id twice, times that are none.
+    """
+    if path.is_dir():
+        path = path / "text"
+    try:
+        if path.suffix not in READERS:
+            return {key: of_text(text) for key, text in read_kaldi(path).items()}
+        sessions: dict[str, Session] = {}
+        for key, utterance in READERS[path.suffix](path):
+            sessions.setdefault(key, []).append(utterance)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 ({error.reason}, byte {error.object[error.start]:#x}); convert it"
+        ) from None
+    for session in sessions.values():
+        if all(utterance.start is not None for utterance in session):
+            session.sort(key=lambda utterance: utterance.start)
+    return sessions
+
+
+def make(where: str, talker: Any, words: Any, start: Any, end: Any) -> Utterance:
+    """Checks what a segment says and normalises its words."""
+    if not isinstance(words, str):
+        raise UserError(f"{where}: words must be one string, got {words!r}")
+    if SC in words:
+        raise UserError(f"{where}: {SC} in the words; give each talker segments of its own, or Kaldi-style text")
+    if start is None or end is None:
+        return Utterance(str(talker), normalize(words).split())
+    try:
+        low, high = float(start), float(end)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: start and end must be seconds, got {start!r} and {end!r}") from None
+    if not (math.isfinite(high) and 0 <= low <= high):
+        raise UserError(f"{where}: start {start} and end {end}: needed is 0 <= start <= end")
+    return Utterance(str(talker), normalize(words).split(), low, high)
+
+
+def segments_of_json(path: Path) -> Iterator[tuple[str, Utterance]]:
+    """The segments of a SegLST file: objects with session_id, speaker, words and, if known, start_time and end_time."""
+    with open_text(path) as f:
+        try:
+            segments = json.load(f)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {error.lineno}: broken JSON ({error.msg}, column {error.colno})") from None
+    if not isinstance(segments, list):
+        raise UserError(f"{path}: expected SegLST, a JSON list of segments")
+    for number, segment in enumerate(segments, 1):
+        where, keys = f"{path}, segment {number}", ("session_id", "speaker", "words")
+        if not isinstance(segment, dict) or any(key not in segment for key in keys):
+            raise UserError(f"{where}: a segment of SegLST is an object with {', '.join(keys)}, got {segment!r}")
+        _, talker, words = (segment[key] for key in keys)
+        times = segment.get("start_time"), segment.get("end_time")
+        yield str(segment["session_id"]), make(where, talker, words, *times)
+
+
+def segments_of_stm(path: Path) -> Iterator[tuple[str, Utterance]]:
+    """The segments of an STM file: `recording channel speaker start end [<labels>] words`; `;;` starts a comment."""
+    with open_text(path) as f:
+        for number, line in enumerate(f, 1):
+            where, fields = f"{path}, line {number}", line.split(maxsplit=5)
+            if not fields or line.startswith(";;"):
+                continue
+            if len(fields) < 5:
+                raise UserError(f"{where}: expected 'recording channel speaker start end words', got {line.strip()!r}")
+            words = fields[5].strip() if len(fields) > 5 else ""
+            if words.startswith("<") and not words.startswith(("<unk", SC)):
+                words = words.partition(">")[2]  # <o,f0,female>
+            if words.strip().lower() != NOT_SCORED:
+                yield fields[0], make(where, fields[2], words, fields[3], fields[4])
+
+
+READERS = {".json": segments_of_json, ".stm": segments_of_stm}
