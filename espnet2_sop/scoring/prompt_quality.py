@@ -51,10 +51,10 @@ def analyse_folder(ref: Path, hyp: Path, control: str | None = None) -> Record:
         UserError: The folder has no prompt, a file is missing or malformed, or files do not fit each other.
     """
     require_prompt(hyp)
-    mixtures = read_prompts(ref, hyp)
     references = read_kaldi(ref / "text")
     prompt = cpwer_counts(references, hyp / "prompt")
     final = cpwer_counts(references, hyp / "text")
+    mixtures = read_prompts(ref, hyp)
     timed = all(mixture.times is not None for mixture in mixtures.values())
     record: Record = {
         "system": Path(os.path.abspath(hyp)).parent.name,
