@@ -1,6 +1,6 @@
 """Bootstrap over mixtures: mixtures are drawn with replacement, rates are total errors over total words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,29 +61,6 @@ def interval(
     totals = resample(np.array([errors, words]), resamples, seed)
     totals = totals[totals[:, 1] > 0]
     low, high = np.percentile(totals[:, 0] / totals[:, 1], TAILS)
-    return float(low), float(high)
-
-
-def statistic_interval(
-    values: np.ndarray, statistic: Callable[[np.ndarray], float | None], resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float] | None:
-    """95 % percentile interval of a statistic that is no ratio of totals, such as a correlation.
-
-    Args:
-        values: (K, N), one column per mixture.
-        statistic: From (K, N) resampled columns to a number, or None where it is not defined; such samples are left
-            out.
-
-    Returns:
-        (low, high); None where no sample has the statistic.
-    """
-    rng = np.random.default_rng(seed)
-    size = values.shape[1]
-    draws = (statistic(values.take(rng.integers(size, size=size), axis=1)) for _ in range(resamples if size else 0))
-    known = [draw for draw in draws if draw is not None]
-    if not known:
-        return None
-    low, high = np.percentile(known, TAILS)
     return float(low), float(high)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from espnet2_sop.scoring.bootstrap import statistic_interval
+from espnet2_sop.scoring.bootstrap import RESAMPLES, SEED, TAILS
 
 
 def pearson(pairs: np.ndarray) -> float | None:
@@ -28,6 +28,28 @@ def mean_ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
+def bootstrap_interval(
+    pairs: np.ndarray, correlation: Callable[[np.ndarray], float | None], resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float] | None:
+    """95 % percentile interval of a correlation; mixtures are drawn with replacement, as for rates.
+
+    Args:
+        pairs: (2, N), one column per mixture.
+        correlation: From (2, N) to a number, or None where it is not defined; such samples are left out.
+
+    Returns:
+        (low, high); None where no sample has the correlation.
+    """
+    rng = np.random.default_rng(seed)
+    size = pairs.shape[1]
+    draws = (correlation(pairs.take(rng.integers(size, size=size), axis=1)) for _ in range(resamples if size else 0))
+    known = [draw for draw in draws if draw is not None]
+    if not known:
+        return None
+    low, high = np.percentile(known, TAILS)
+    return float(low), float(high)
+
+
 CORRELATIONS: dict[str, Callable[[np.ndarray], float | None]] = {"pearson": pearson, "spearman": spearman}
 
 
@@ -43,7 +65,7 @@ def correlations(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     for name, correlation in CORRELATIONS.items():
         value, limits = correlation(pairs), None
         if value is not None:
-            limits = statistic_interval(pairs, correlation)
+            limits = bootstrap_interval(pairs, correlation)
         record[name] = {
             "value": None if value is None else round(value, 3),
             "interval": limits and [round(limit, 3) for limit in limits],

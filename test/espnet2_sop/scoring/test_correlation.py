@@ -4,8 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_sop.scoring.bootstrap import statistic_interval
-from espnet2_sop.scoring.correlation import correlations, mean_ranks, pearson, spearman
+from espnet2_sop.scoring.correlation import bootstrap_interval, correlations, mean_ranks, pearson, spearman
 
 VALUES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=30)
 
@@ -31,7 +30,7 @@ def test_interval_against_a_slow_loop():
         chosen = rng.integers(40, size=40)
         draws.append(np.corrcoef([pairs[0, i] for i in chosen], [pairs[1, i] for i in chosen])[0, 1])
     expected = np.percentile(draws, [2.5, 97.5])
-    assert statistic_interval(pairs, pearson, resamples=200) == pytest.approx(tuple(expected))
+    assert bootstrap_interval(pairs, pearson, resamples=200) == pytest.approx(tuple(expected))
 
 
 def test_record():
