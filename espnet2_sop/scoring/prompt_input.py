@@ -62,11 +62,11 @@ def read_prompts(ref: Path, hyp: Path) -> dict[str, PromptedMixture]:
             raise UserError(f"{ref / 'mixtures.jsonl'}: {key} has other words than text; {advice}")
         prompt = prompts.get(key, "")
         try:
-            times = timed and word_middles(prompt, timed.get(key, []))
+            times = None if timed is None else word_middles(prompt, timed.get(key, []))
         except ValueError:
             raise UserError(f"{hyp / 'prompt.ctm'}: {key} has other words than prompt; decode again") from None
         try:
-            estimates = onsets and talker_onsets(prompt, onsets.get(key, ""))
+            estimates = None if onsets is None else talker_onsets(prompt, onsets.get(key, ""))
         except ValueError:
             raise UserError(f"{hyp / 'onsets'}: {key} has not one number per talker of prompt; decode again") from None
         rows[key] = PromptedMixture(words, spans, align(words, talker_words(prompt)), times, estimates)

@@ -180,6 +180,7 @@ def test_missing_hypotheses_are_empty(root):
         ("text", None, "text: no such file"),
         ("prompt", "nobody a b\n", "prompt: no mixture has both a reference and a hypothesis"),
         ("prompt.ctm", "mix00 1 0.0 0.1 other 1.0\n", "prompt.ctm: mix00 has other words than prompt; decode again"),
+        ("prompt.ctm", "", "prompt.ctm: mix00 has other words than prompt"),
         ("onsets", "mix00 0.0 1.0 2.0\n", "onsets: mix00 has not one number per talker of prompt; decode again"),
         ("onsets", "mix00 zero one\n", "onsets: mix00 has not one number per talker"),
     ],
