@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train one stage (sot, ctc, sop or joint) with ESPnet's trainer",
     "decode": "decode data directories with a trained model",
     "score": "cpWER, order WER, slot WER and talker counts of hypotheses",
+    "analyse": "what the LLM makes of its prompts: repaired and broken words, quality against final cpWER",
     "table": "gather all scores into results.json and RESULTS.md",
     "compare": "paired bootstrap between two systems on one test set",
     "pack": "put a trained model into one folder and one zip",

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import torch
 from tqdm import tqdm
 
 from espnet2_sop.assembly import build_model, load_checkpoint
+from espnet2_sop.ctc.serialized import timed_words
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
 from espnet2_sop.llm.decode import generate
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
 from espnet2_sop.origin import PARTIAL
+from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import serialize, split_talkers
 
 TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stays far below it
@@ -31,12 +34,14 @@ class Hypothesis:
     Attributes:
         text: Serialized text, talkers joined by ` <sc> `.
         prompt: The serialized output prompt in words, talkers likewise; empty without one.
-        onsets: Start in seconds of each talker's first token, read off the CTC peaks; empty where CTC is not used.
+        onsets: Start in seconds of each prompt talker, read off the CTC peaks; empty where CTC is not used.
+        words: The words of the prompt with times, likewise.
     """
 
     text: str
     prompt: str = ""
     onsets: tuple[float, ...] = ()
+    words: tuple[TimedWord, ...] = ()
 
 
 def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str = "cpu") -> SOPModel:
@@ -95,11 +100,11 @@ class Decoder:
             texts = self._write(levels, sop, lengths)
             return [Hypothesis(*values) for values in zip(texts, prompts, strict=True)]
         talkers = model.talkers(levels)
-        seconds = int(lengths[0]) / 16000 / int(levels[model.tap][1][0])
         prompts = [serialize([model.vocabulary.decode(slot.tokens) for slot in row]) for row in talkers]
-        onsets = [tuple(round(s.frames[0] * seconds, 3) for s in row if s.tokens) for row in talkers]
+        words = [timed_words(row, model.vocabulary, model.ctc_frame_seconds) for row in talkers]
+        onsets = [tuple(next(talker).start for _, talker in groupby(row, lambda w: w.talker)) for row in words]
         texts = prompts if self.mode == "ctc" else self._write(levels, model.sop(talkers), lengths)
-        return [Hypothesis(*values) for values in zip(texts, prompts, onsets, strict=True)]
+        return [Hypothesis(*values) for values in zip(texts, prompts, onsets, words, strict=True)]
 
     def _write(self, levels, sop: list[list[int]] | None, lengths: torch.Tensor) -> list[str]:
         """Runs the LLM on projected speech, with or without prompts."""
@@ -112,7 +117,7 @@ class Decoder:
 
 
 def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_seconds: float, batch_size: int) -> None:
-    """Decodes the mixtures of one data directory into `out`: text, prompt, hyp.seglst.json and speed.json.
+    """Decodes the mixtures of one data directory into `out`: the files of `write_hypotheses`.
 
     Finished batches are kept in `out/.partial.jsonl`, so that an interrupted run goes on where it was.
 
@@ -139,7 +144,7 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
             hypotheses = decoder(waves, [store.mixtures[name].text for name in batch])
             spent = (time.perf_counter() - start) / len(batch)
             for name, wave, hyp in zip(batch, waves, hypotheses, strict=True):
-                row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets,
+                row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets, "words": hyp.words,
                        "seconds": spent, "audio": len(wave) / 16000}  # fmt: skip
                 done[name] = row
                 f.write(json.dumps(row) + "\n")
@@ -176,7 +181,7 @@ def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:
-    """Writes the files of a decoded set; `text` comes last and marks it as complete."""
+    """Writes hyp.seglst.json, speed.json, prompt, onsets, prompt.ctm; `text` comes last and marks all as complete."""
     segments = [
         {"session_id": row["id"], "speaker": str(number), "words": words}
         for row in rows
@@ -192,6 +197,8 @@ def write_hypotheses(out: Path, rows: list[dict]) -> None:
         write_kaldi(out / "prompt", ((row["id"], row["prompt"]) for row in rows))
     if any(row["onsets"] for row in rows):
         write_kaldi(out / "onsets", ((row["id"], " ".join(f"{s:.3f}" for s in row["onsets"])) for row in rows))
+    if any(row["words"] for row in rows):
+        write_ctm(out / "prompt.ctm", ((row["id"], [TimedWord(*word) for word in row["words"]]) for row in rows))
     write_kaldi(out / "text", ((row["id"], row["text"]) for row in rows))
 
 

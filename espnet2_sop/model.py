@@ -14,6 +14,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
+from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.objectives import OBJECTIVES, loss_share
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import TalkerVocabulary
@@ -91,6 +92,11 @@ class SOPModel(AbsESPnetModel):
     def num_talkers(self) -> int:
         return len(self.ctc.heads)
 
+    @property
+    def ctc_frame_seconds(self) -> float:
+        """Time from one frame of the CTC heads to the next."""
+        return self.encoder.stride * 2**self.tap / SAMPLE_RATE
+
     def use(self, objective: str) -> None:
         """Sets what `forward` and decoding do; training state is not changed by it."""
         self.objective = objective
@@ -162,7 +168,7 @@ class SOPModel(AbsESPnetModel):
         if not self.prompt.confidence_mark:
             return self.llm_ids(slot.tokens)
         words = slot.words(self.vocabulary.starts_word)
-        return [token for ids, sure in words for token in self.prompt.marked(self.llm_ids(ids), sure)]
+        return [token for word in words for token in self.prompt.marked(self.llm_ids(word.tokens), word.confidence)]
 
     def llm_ids(self, tokens: list[int]) -> list[int]:
         """CTC tokens of one talker -> ids of the LLM's tokenizer."""

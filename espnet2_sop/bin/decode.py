@@ -12,7 +12,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="espnet2-sop decode",
         description="Decodes data directories. For each, OUT/<name>/ gets text, hyp.seglst.json, speed.json and, "
-        "with CTC, prompt and onsets. A directory that was decoded so already is skipped, an interrupted one goes on.",
+        "with CTC, prompt, onsets and prompt.ctm (the words of the prompt with the times of their CTC peaks). A "
+        "directory that was decoded so already is skipped, an interrupted one goes on.",
     )
     parser.add_argument("--run", required=True, help="output folder of espnet2-sop train")
     parser.add_argument("--checkpoint", default="valid.acc.ave.pth", help="file in it (default valid.acc.ave.pth)")

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from espnet2_sop.text.ctm import TimedWord
+from espnet2_sop.text.vocabulary import TalkerVocabulary
 
 
 @dataclass(frozen=True)
@@ -22,23 +26,22 @@ class TalkerTokens:
     frames: list[int]
     confidences: list[float]
 
-    def words(self, starts_word: Callable[[int], bool]) -> list[tuple[list[int], float]]:
-        """Groups the tokens by words.
+    def words(self, starts_word: Callable[[int], bool]) -> list["TalkerTokens"]:
+        """Cuts the tokens into words.
 
         Args:
             starts_word: Tells whether a token begins a word.
-
-        Returns:
-            For each word its tokens and the lowest of their confidences.
         """
-        groups: list[tuple[list[int], float]] = []
-        for token, confidence in zip(self.tokens, self.confidences, strict=True):
-            if groups and not starts_word(token):
-                tokens, lowest = groups[-1]
-                groups[-1] = [*tokens, token], min(lowest, confidence)
-            else:
-                groups.append(([token], confidence))
-        return groups
+        starts = [i for i, token in enumerate(self.tokens) if i == 0 or starts_word(token)]
+        return [
+            TalkerTokens(self.tokens[a:b], self.frames[a:b], self.confidences[a:b])
+            for a, b in pairwise([*starts, len(self.tokens)])
+        ]
+
+    @property
+    def confidence(self) -> float:
+        """The lowest confidence of the tokens."""
+        return min(self.confidences)
 
 
 class SerializedCTC(nn.Module):
@@ -117,6 +120,32 @@ def collapse(ids: list[int], confidences: list[float], blank: int) -> TalkerToke
             runs[-1].append(confidence)
         previous = token
     return TalkerTokens(tokens, frames, [sum(run) / len(run) for run in runs])
+
+
+def timed_words(slots: list[TalkerTokens], vocabulary: TalkerVocabulary, frame_seconds: float) -> tuple[TimedWord, ...]:
+    """Words of a mixture with the times of their CTC peaks.
+
+    A word starts with the frame at which its first token begins and lasts to the end of the frame at which its last
+    token begins. Frame k is taken to be at k x `frame_seconds`, which is the middle of what it sees: the convolutions
+    in front of it look as far back as ahead (12.5 ms later for the encoders of the wav2vec 2.0 family).
+
+    Args:
+        slots: Greedy output of the talker slots.
+        vocabulary: Of the CTC heads.
+        frame_seconds: Time from one frame to the next.
+
+    Returns:
+        The words of slot 1, 2, ..., each with the lowest confidence of its tokens. Tokens that spell nothing, such
+        as a lone blank, are left out.
+    """
+    words = []
+    for talker, slot in enumerate(slots, 1):
+        for tokens in slot.words(vocabulary.starts_word):
+            first, last = tokens.frames[0], tokens.frames[-1]
+            times = round(first * frame_seconds, 3), round((last - first + 1) * frame_seconds, 3)
+            spelled = vocabulary.decode(tokens.tokens).split()
+            words += [TimedWord(talker, *times, word, round(tokens.confidence, 2)) for word in spelled]
+    return tuple(words)
 
 
 def frames_needed(targets: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """Self-supervised speech encoders of Hugging Face: WavLM, HuBERT, wav2vec 2.0."""
 
+import math
+
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
@@ -46,6 +48,11 @@ class HuggingFaceEncoder(nn.Module):
     @property
     def output_size(self) -> int:
         return self.ssl.config.hidden_size
+
+    @property
+    def stride(self) -> int:
+        """Samples from one frame to the next; 320 (20 ms) for the usual models."""
+        return math.prod(self.ssl.config.conv_stride)
 
     @property
     def never_trained(self) -> tuple[str, ...]:

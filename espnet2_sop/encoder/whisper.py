@@ -49,6 +49,11 @@ class WhisperEncoder(nn.Module):
         return self.whisper.config.d_model
 
     @property
+    def stride(self) -> int:
+        """Samples from one frame to the next: the second convolution takes every other mel frame."""
+        return 2 * self.hop
+
+    @property
     def never_trained(self) -> tuple[str, ...]:
         """Prefixes of the parameters that no stage trains; they are not saved in checkpoints."""
         return ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")

@@ -15,14 +15,67 @@ def test_batched_equals_single(model, waves, mode):
     assert len({h.text for h in together}) > 1, "the outputs must differ for the comparison to mean anything"
 
 
-def test_onsets_are_seconds_of_the_first_tokens(model, waves):
-    """Frame k of the tapped block begins k x 80 ms after the start."""
+def test_times_of_words_are_those_of_the_peaks(model, waves, monkeypatch):
+    """Heads with peaks at chosen frames: frame k stands at k x 80 ms, whatever else is in the batch."""
     import torch
 
-    (hyp,) = Decoder(model, "ctc")(waves[1:2])
-    speech, lengths = torch.from_numpy(waves[1])[None], torch.tensor([len(waves[1])])
-    slots = [s for s in model.talkers(model.encode(speech, lengths))[0] if s.tokens]
-    assert hyp.onsets == pytest.approx([s.frames[0] * 0.08 for s in slots], abs=0.08)
+    red, box = (model.tokenizer.encode(word) for word in ("red", "box"))
+    blank = model.ctc.blank
+    paths = [[blank, *red, blank, *box], [blank] * 7, [blank] * 3 + box]
+
+    def peaks(levels):
+        lengths = levels[model.tap][1]
+        rows = [torch.tensor([path + [blank] * (int(lengths.max()) - len(path))] * len(lengths)) for path in paths]
+        return [torch.nn.functional.one_hot(row, blank + 1).float().mul(30).log_softmax(-1) for row in rows], lengths
+
+    monkeypatch.setattr(model, "ctc_log_probs", peaks)
+    end = 1 + len(red)
+    expected = (
+        (1, 0.08, round(0.08 * len(red), 3), "red", 1.0),
+        (1, round(0.08 * (end + 1), 3), round(0.08 * len(box), 3), "box", 1.0),
+        (3, 0.24, round(0.08 * len(box), 3), "box", 1.0),
+    )
+    for batch in (waves, waves[1:], waves[2:]):
+        for hyp in Decoder(model, "ctc")(batch):
+            assert hyp.words == expected and hyp.prompt == "red box <sc> box"
+            assert hyp.onsets == (0.08, 0.24)
+
+
+@pytest.mark.parametrize("tap", [0, 1, 2, 3])
+def test_frames_stand_where_their_convolutions_look(model, tap):
+    """The middle of the samples that frame k depends on, measured by gradients."""
+    import torch
+
+    from espnet2_sop.encoder.downsampler import ConvDownsampler
+
+    model.tap = tap
+    wave = torch.randn(1, 32000, requires_grad=True)
+    features = model.encoder.ssl.feature_extractor.requires_grad_(True)(wave).transpose(1, 2)
+    lengths = torch.tensor([features.size(1)])
+    levels = [features, *(frames for frames, _ in ConvDownsampler(features.size(2), 8)(features, lengths))]
+    k = 5
+    (gradient,) = torch.autograd.grad(levels[tap][0, k].square().sum(), wave)
+    seen = gradient[0].nonzero()[:, 0]
+    middle = (int(seen[0]) + int(seen[-1]) + 1) / 2 / 16000
+    assert middle == pytest.approx(k * model.ctc_frame_seconds + 0.0125, abs=1e-3)
+
+
+def test_decoded_set_has_the_times_of_its_prompt(model, corpus, tmp_path):
+    from espnet2_sop.bin import prepare
+    from espnet2_sop.files import read_kaldi
+    from espnet2_sop.text.ctm import read_ctm
+
+    argv = ["librimix", "--speech_root", str(corpus.speech), "--csv", str(corpus.csv[2]), "--condition", "clean"]
+    prepare.main([*argv, "--out", str(tmp_path / "dev")])
+    decode_set(Decoder(model, "sop"), tmp_path / "dev", tmp_path / "out", 60, 2)
+    prompts, onsets = read_kaldi(tmp_path / "out/prompt"), read_kaldi(tmp_path / "out/onsets")
+    words = read_ctm(tmp_path / "out/prompt.ctm")
+    assert words and words.keys() <= prompts.keys()
+    for key, prompt in prompts.items():
+        found = words.get(key, [])
+        talkers = [[w for w in found if w.talker == slot] for slot in (1, 2, 3)]
+        assert [" ".join(w.word for w in t) for t in talkers if t] == [t for t in prompt.split(" <sc> ") if t]
+        assert [f"{t[0].start:.3f}" for t in talkers if t] == onsets[key].split()
 
 
 def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
@@ -33,7 +86,8 @@ def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
     prepare.main([*argv, "--out", str(tmp_path / "dev")])
     decode_set(Decoder(model, "ctc"), tmp_path / "dev", tmp_path / "whole", 60, 2)
     lines = (tmp_path / "whole/text").read_text().splitlines()
-    kept = {"id": lines[0].split()[0], "text": "kept", "prompt": "", "onsets": [], "seconds": 0.1, "audio": 1.0}
+    kept = {"id": lines[0].split()[0], "text": "kept", "prompt": "", "onsets": [], "words": []}
+    kept |= {"seconds": 0.1, "audio": 1.0}
     (tmp_path / "again").mkdir()
     (tmp_path / "again/.partial.jsonl").write_text(json.dumps(kept) + "\n" + '{"id": "cut o')
     calls = []

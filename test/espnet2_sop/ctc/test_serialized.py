@@ -6,7 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens, collapse, frames_needed
+from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens, collapse, frames_needed, timed_words
+from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.text.vocabulary import SentencePieceVocabulary
+
+
+@pytest.fixture(scope="session")
+def pieces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pieces")
+    SentencePieceVocabulary.train(["red blue box it's one two three"] * 20, 40, folder)
+    return SentencePieceVocabulary(folder / "spm.model")
 
 
 def brute_force_nll(log_probs, target, blank):
@@ -99,5 +108,55 @@ def test_greedy_reads_only_valid_frames():
 def test_words_and_their_confidences():
     """A word is as sure as its least sure token; what comes before the first word start is a word, too."""
     slot = TalkerTokens([3, 10, 4, 5, 11], [0, 1, 2, 3, 4], [0.9, 0.8, 0.3, 0.6, 1.0])
-    assert slot.words(lambda token: token >= 10) == [([3], 0.9), ([10, 4, 5], 0.3), ([11], 1.0)]
+    words = slot.words(lambda token: token >= 10)
+    assert [(w.tokens, w.frames, w.confidence) for w in words] == [
+        ([3], [0], 0.9),
+        ([10, 4, 5], [1, 2, 3], 0.3),
+        ([11], [4], 1.0),
+    ]
     assert TalkerTokens([], [], []).words(lambda token: True) == []
+
+
+class Spelled:
+    """A vocabulary of pieces, `_` in front of a word, as far as `timed_words` needs one."""
+
+    def __init__(self, *pieces):
+        self.pieces = pieces
+
+    def decode(self, ids):
+        return "".join(self.pieces[i] for i in ids).replace("_", " ").strip()
+
+    def starts_word(self, token):
+        return self.pieces[token].startswith("_")
+
+
+def test_times_of_words_from_known_peaks():
+    """Peaks at frames that were chosen: words of one and of several tokens, a doubled word, an empty slot."""
+    vocabulary = Spelled("_red", "_b", "ox", "_")
+    ctc = SerializedCTC(4, vocab_size=4, num_talkers=3)
+    #            0  1  2  3  4  5  6  7  8  9
+    paths = [[4, 0, 0, 4, 0, 4, 1, 4, 4, 2], [4] * 10, [3, 1, 2, 4, 4, 4, 4, 4, 4, 0]]
+    log_probs = [torch.nn.functional.one_hot(torch.tensor([p]), 5).float().mul(9).log_softmax(-1) for p in paths]
+    (slots,) = ctc.greedy(log_probs, torch.tensor([10]))
+    words = timed_words(slots, vocabulary, 0.08)
+    assert [w[:4] for w in words] == [
+        (1, 0.08, 0.08, "red"),
+        (1, 0.32, 0.08, "red"),
+        (1, 0.48, 0.32, "box"),
+        (3, 0.08, 0.16, "box"),  # the lone word start in front of it spells nothing
+        (3, 0.72, 0.08, "red"),
+    ]
+    assert all(w.confidence == 1.0 for w in words)
+
+
+@settings(max_examples=300)
+@given(st.data())
+@pytest.mark.parametrize("kind", ["llm", "sentencepiece"])
+def test_timed_words_are_those_of_the_prompt(tiny_llm, pieces, kind, data):
+    """Word by word or all at once, any tokens spell the same words, also half characters and lone blanks."""
+    vocabulary = LLMTokenizer(tiny_llm) if kind == "llm" else pieces
+    tokens = data.draw(st.lists(st.integers(0, vocabulary.vocab_size - 1), max_size=12))
+    slot = TalkerTokens(tokens, list(range(len(tokens))), [0.5] * len(tokens))
+    words = timed_words([slot], vocabulary, 0.1)
+    assert [w.word for w in words] == vocabulary.decode(tokens).split()
+    assert [w.start for w in words] == sorted(w.start for w in words)

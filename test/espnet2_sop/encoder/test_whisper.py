@@ -51,6 +51,13 @@ def test_batched_equals_single(tiny_whisper, waves):
         assert not row[length:].any()
 
 
+def test_stride_is_the_distance_of_frames(tiny_whisper):
+    """Ten strides more of speech are ten frames more."""
+    encoder = WhisperEncoder(tiny_whisper)
+    counts = [int(encoder(*batch([torch.randn(n).numpy()]))[1]) for n in (8000, 8000 + 10 * encoder.stride)]
+    assert encoder.stride == 320 and counts[1] - counts[0] == 10
+
+
 def test_convolutions_and_positions_are_frozen(tiny_whisper, waves):
     encoder = WhisperEncoder(tiny_whisper, gradient_checkpointing=True, config={"encoder_layerdrop": 0.5}).train()
     for _ in range(8):

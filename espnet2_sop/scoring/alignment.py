@@ -1,0 +1,80 @@
+"""A hypothesis laid against the reference: talkers by the cpWER assignment, words by edit distance."""
+
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+from espnet2_sop.scoring.metrics import Talkers, assign
+from espnet2_sop.scoring.rates import word_errors
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The hypothesis of one mixture and its place in the reference.
+
+    Attributes:
+        talkers: Words of each hypothesis talker.
+        partners: For each reference talker the hypothesis talker assigned to it, None without one.
+        places: For each reference talker and word the index of the hypothesis word at its place, None if deleted.
+    """
+
+    talkers: Talkers
+    partners: list[int | None]
+    places: list[list[int | None]]
+
+    def word(self, talker: int, index: int) -> str | None:
+        """The hypothesis word at the place of word `index` of reference talker `talker`; None if deleted."""
+        place = self.places[talker][index]
+        return None if place is None else self.talkers[self.partners[talker]][place]
+
+    def inserted(self, talker: int | None) -> list[tuple[int, int]]:
+        """Hypothesis words that stand at no reference word.
+
+        Args:
+            talker: Those of the partner of a reference talker, or None for all of the talkers without partner.
+
+        Returns:
+            (hypothesis talker, index of the word) in order.
+        """
+        if talker is None:
+            return [(t, i) for t in self.extra for i in range(len(self.talkers[t]))]
+        partner = self.partners[talker]
+        if partner is None:
+            return []
+        placed = set(self.places[talker])
+        return [(partner, i) for i in range(len(self.talkers[partner])) if i not in placed]
+
+    @property
+    def extra(self) -> list[int]:
+        """Hypothesis talkers that no reference talker is assigned to."""
+        return [talker for talker in range(len(self.talkers)) if talker not in self.partners]
+
+
+def align(ref: Talkers, hyp: Talkers) -> Aligned:
+    """Lays a hypothesis against the reference as cpWER does.
+
+    Args:
+        ref, hyp: Words of each talker.
+    """
+    size = max(len(ref), len(hyp))
+    rows, columns = ref + [[]] * (size - len(ref)), hyp + [[]] * (size - len(hyp))
+    chosen = assign([[word_errors(row, column).errors for column in columns] for row in rows])
+    partners = [column if column < len(hyp) else None for column in chosen[: len(ref)]]
+    places = [align_words(r, columns[column]) for r, column in zip(ref, chosen, strict=False)]
+    return Aligned(hyp, partners, places)
+
+
+def align_words(ref: list[str], hyp: list[str]) -> list[int | None]:
+    """For each reference word the index of the hypothesis word at its place, by edit distance.
+
+    >>> align_words("a b c".split(), "a x c d".split())
+    [0, 1, 2]
+    >>> align_words("a b c".split(), "a c".split())
+    [0, None, 1]
+    """
+    ids = {word: number for number, word in enumerate(dict.fromkeys(ref + hyp))}
+    edits = Levenshtein.editops([ids[w] for w in ref], [ids[w] for w in hyp])
+    deleted = {edit.src_pos for edit in edits if edit.tag == "delete"}
+    inserted = {edit.dest_pos for edit in edits if edit.tag == "insert"}
+    rest = iter(i for i in range(len(hyp)) if i not in inserted)
+    return [None if i in deleted else next(rest) for i in range(len(ref))]
