@@ -1,0 +1,105 @@
+"""A draft of the output: which of its tokens come next, and how many of them are worth verifying."""
+
+from dataclasses import dataclass
+
+START = 0.8  # agreement expected before anything is known: about that of trained heads
+FORGET = 0.3  # weight of the newest token in the running agreement
+
+
+class Draft:
+    """Follows the output of one mixture along a draft that may be wrong, too short or too long.
+
+    The next token of the draft is the one behind the prefix of the draft with the smallest edit distance to the
+    output so far, so that words which one of the two lacks cost one disagreement and not all the rest.
+
+    Args:
+        tokens: What the output is expected to be, without end of sequence; may be empty.
+    """
+
+    def __init__(self, tokens: list[int]):
+        self.tokens = list(tokens)
+        self.position = 0
+        self.agreement = START
+        self._costs = list(range(len(self.tokens) + 1))  # edit distance of the output to every prefix
+
+    def ahead(self, number: int) -> list[int]:
+        """The next tokens of the draft, at most `number`."""
+        return self.tokens[self.position : self.position + number]
+
+    def follow(self, token: int) -> None:
+        """Takes note of the next token of the output, whether or not it was verified with the draft."""
+        if not self.tokens:
+            return
+        self._extend(token)
+        expected = self.ahead(1)
+        if expected:
+            self.agreement += FORGET * ((expected[0] == token) - self.agreement)
+        self.position = self.position + 1 if expected == [token] else self._nearest(token)
+
+    def refine(self, start: int, guesses: list[int]) -> None:
+        """Replaces tokens from `start` on by the model's choices behind tokens that it did not agree with.
+
+        Such a choice is a guess, since the model read wrong tokens before it, but mostly a better one than the draft.
+        """
+        for place, token in enumerate(guesses[: len(self.tokens) + 1 - start], start):
+            if place == len(self.tokens):
+                self.tokens.append(token)
+                self._costs.append(self._costs[-1] + 1)
+            self.tokens[place] = token
+
+    def _extend(self, token: int) -> None:
+        """Adds a token to the output: one more row of the Levenshtein matrix."""
+        left = self._costs[0] + 1
+        costs = [left]
+        for own, diagonal, above in zip(self.tokens, self._costs, self._costs[1:], strict=False):
+            left = diagonal if own == token else 1 + min(diagonal, above, left)
+            costs.append(left)
+        self._costs = costs
+
+    def _nearest(self, token: int) -> int:
+        """Length of the prefix that is nearest to the output, if possible one that ends like it, else the longest."""
+        lowest = min(self._costs)
+        nearest = [n for n, cost in enumerate(self._costs) if cost == lowest]
+        alike = [n for n in nearest if n and self.tokens[n - 1] == token]
+        return (alike or nearest)[-1]
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """What a forward pass of the LLM costs, in the time that one more token takes.
+
+    Attributes:
+        floor: Of a pass of several tokens, without these.
+        single: Of a pass of a single token.
+    """
+
+    floor: float
+    single: float
+
+
+def lookahead(drafts: list[Draft], limits: list[int], cost: PassCost) -> int:
+    """How many tokens of the drafts to verify in the next pass, so that it writes most tokens for its cost.
+
+    A row is expected to accept n tokens with the probability agreement^n, and all rows of a batch read as many.
+
+    Args:
+        drafts: Of the rows of the batch.
+        limits: Most tokens that each row can use.
+        cost: Of passes.
+    """
+    rows = len(drafts)
+    chances = [1.0] * rows
+    written = float(rows)
+    best, chosen = written / (cost.single if rows == 1 else cost.floor + rows), 0
+    last = 0.0
+    for number in range(1, max(limits) + 1):
+        for i, draft in enumerate(drafts):
+            chances[i] *= draft.agreement if number <= limits[i] else 0.0
+        written += sum(chances)
+        rate = written / (cost.floor + rows * (number + 1))
+        if rate <= last:
+            break
+        last = rate
+        if rate > best:
+            best, chosen = rate, number
+    return chosen
