@@ -1,0 +1,100 @@
+"""If these fail, decoding is slow (or, in `follow`, endless); what it writes is tested in test_decode.py."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
+
+from espnet2_sop.llm.draft import Draft, PassCost, lookahead
+
+ids = st.lists(st.integers(0, 4), max_size=12)
+
+
+@given(ids, ids)
+def test_alignment_is_a_nearest_prefix(tokens, output):
+    """rapidfuzz knows the distances; an output that follows the draft stays at the next token."""
+    draft = Draft(tokens)
+    for number, token in enumerate(output, 1):
+        agreed = draft.ahead(1) == [token]
+        before = draft.position
+        draft.follow(token)
+        distances = [Levenshtein.distance(output[:number], tokens[:n]) for n in range(len(tokens) + 1)]
+        if agreed:
+            assert draft.position == before + 1
+        elif tokens:
+            assert distances[draft.position] == min(distances)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "output", "rest"),
+    [
+        ("put the red box down", "put the blue", "box down"),  # another word
+        ("put the red box down", "put the box", "down"),  # a word too many in the draft
+        ("put red box down", "put the red", "box down"),  # a word too few
+        ("put the red box down", "", "put the red box down"),
+        ("a b", "a b c d", ""),
+    ],
+)
+def test_the_draft_goes_on_behind_a_disagreement(tokens, output, rest):
+    draft = Draft(tokens.split())
+    for word in output.split():
+        draft.follow(word)
+    assert draft.ahead(99) == rest.split()
+
+
+def test_guesses_of_the_model_replace_what_is_ahead():
+    draft = Draft([1, 2, 3, 4])
+    draft.refine(2, [7, 8, 9, 10])  # one behind the end is of use, another is not
+    assert draft.tokens == [1, 2, 7, 8, 9]
+    for token in (1, 2, 5):
+        draft.follow(token)
+    assert draft.ahead(9) == [8, 9]
+
+
+def best_by_hand(agreements, limits, cost):
+    def rate(number):
+        written = sum(
+            sum(a**n for n in range(min(number, limit) + 1)) for a, limit in zip(agreements, limits, strict=True)
+        )
+        tokens = len(limits) * (number + 1)
+        return written / (cost.single if tokens == 1 else cost.floor + tokens)
+
+    return rate, max(range(max(limits) + 1), key=rate)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30)), min_size=1, max_size=4), st.sampled_from([5, 30, 300]))
+def test_lookahead_is_the_best_of_all_numbers(rows, floor):
+    drafts = [Draft([0]) for _ in rows]
+    for draft, (agreement, _) in zip(drafts, rows, strict=True):
+        draft.agreement = agreement
+    limits, cost = [limit for _, limit in rows], PassCost(floor, 0.7 * floor)
+    rate, best = best_by_hand([a for a, _ in rows], limits, cost)
+    assert rate(lookahead(drafts, limits, cost)) == pytest.approx(rate(best))
+
+
+def passes(draft, output, cost):
+    """Counts passes and verified tokens for an output that is known."""
+    draft, place, count, verified = Draft(draft), 0, 0, 0
+    while place < len(output):
+        limit = min(len(draft.tokens) - draft.position, len(output) - place - 1)
+        tokens = draft.ahead(lookahead([draft], [limit], cost))
+        count, verified = count + 1, verified + len(tokens)
+        for token in [*tokens, None]:
+            draft.follow(output[place])
+            place += 1
+            if token != output[place - 1]:
+                break
+    return count, verified
+
+
+def test_perfect_drafts_take_few_passes_and_useless_ones_hardly_any_verification():
+    rng = random.Random(1)
+    cost = PassCost(28, 20)
+    perfect = [rng.randrange(50) for _ in range(60)]
+    assert passes(perfect, perfect, cost)[0] <= 3
+    useless = [rng.randrange(50) for _ in range(60)]
+    count, verified = passes(useless, perfect, cost)
+    assert count >= 58 and verified <= 20
+    assert passes([], perfect, cost) == (60, 0)
