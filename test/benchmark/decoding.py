@@ -9,7 +9,11 @@ Either a trained run decodes data directories, with the drafts of its own CTC he
 or an LLM with random weights writes 60 tokens from random prompts, with drafts that differ from its output by shares of
 substituted, missing and additional tokens:
 
-    python test/benchmark/decoding.py --shape smollm2-135m --dtype bfloat16 --errors 0 0.1 0.3 1
+    python test/benchmark/decoding.py --shape smollm2-135m --errors 0 0.1 0.3 1
+    python test/benchmark/decoding.py --llm FOLDER --dtype bfloat16
+
+Random weights are for float32 only: their choices are so close that in bfloat16 rounding decides. `--llm` takes a
+pretrained LLM, which goes on with a text that its prompt has begun to repeat.
 
 Times are CPU seconds where torch has one thread (OMP_NUM_THREADS=1), so that other jobs of the machine hardly count.
 """
@@ -43,11 +47,9 @@ class Case:
     draft: list[int]
 
 
-def make_llm(shape: str, dtype: str, folder: str):
-    """The LLM of a shape, with two adapters as in stage 3 and weights that make no two prompts alike."""
+def make_llm(shape: str, folder: str) -> str:
+    """Writes an LLM with weights so large that it does not write one token for ever."""
     from transformers import LlamaConfig, LlamaForCausalLM
-
-    from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 
     hidden, intermediate, layers, heads, kv_heads, vocabulary = SHAPES[shape]
     torch.manual_seed(0)
@@ -61,20 +63,27 @@ def make_llm(shape: str, dtype: str, folder: str):
         tie_word_embeddings=True,
         initializer_range=3 * hidden**-0.5 if shape == "tiny" else 0.1,
     )
-    LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def load_llm(folder: str, dtype: str):
+    """An LLM with two adapters, as in stage 3."""
+    from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+
     llm = AdaptedCausalLM(folder, SC, {"sot": {}, "sop": {}}, dtype=dtype).eval()
     llm.activate(["sot", "sop"])
     return llm
 
 
 def random_cases(llm, number: int, prompt: int, tokens: int, device: str) -> list[Case]:
-    """Prompts of about `prompt` positions; the drafts are made later, from the outputs."""
+    """Prompts of about `prompt` positions, the last quarter of which repeats the beginning; drafts are made later."""
     rng = random.Random(0)
-    vocabulary = llm.base.config.vocab_size
     cases = []
     for _ in range(number):
-        ids = [rng.randrange(3, vocabulary) for _ in range(rng.randint(prompt * 3 // 4, prompt * 5 // 4))]
-        cases.append(Case(llm.embed(torch.tensor(ids, device=device)), tokens, []))
+        size = rng.randint(prompt * 3 // 4, prompt * 5 // 4)
+        ids = [rng.randrange(SC + 1, llm.base.config.vocab_size) for _ in range(size - size // 4)]
+        cases.append(Case(llm.embed(torch.tensor(ids + ids[: size // 4], device=device)), tokens, []))
     return cases
 
 
@@ -214,7 +223,8 @@ def main() -> None:
     parser.add_argument("--mode", choices=("sot", "sop"), default="sop", help="of the run (default: %(default)s)")
     parser.add_argument("--checkpoint", default="valid.acc.ave.pth", help="of the run (default: %(default)s)")
     parser.add_argument("--shape", choices=SHAPES, default="smollm2-135m", help="random weights (default: %(default)s)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of random weights")
+    parser.add_argument("--llm", help="pretrained LLM in place of random weights")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the LLM without a run")
     parser.add_argument("--errors", type=float, nargs="+", default=ERRORS, help="shares of wrong tokens in drafts")
     parser.add_argument("--prompt", type=int, default=150, help="positions of random prompts (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=60, help="tokens after random prompts (default: %(default)s)")
@@ -239,7 +249,8 @@ def benchmark(args: argparse.Namespace, device: str) -> None:
         return
     rng = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
-        llm = make_llm(args.shape, args.dtype, folder).to(device)
+        llm = load_llm(args.llm or make_llm(args.shape, folder), args.dtype).to(device)
+    title = f"{Path(args.llm).name if args.llm else args.shape} {args.dtype}"
     with torch.inference_mode():
         cases = random_cases(llm, args.number, args.prompt, args.tokens, device)
         truths = [of_transformers(llm, [case], EOS)[0] for case in cases]
@@ -247,7 +258,7 @@ def benchmark(args: argparse.Namespace, device: str) -> None:
         for case, truth in zip(cases, truths, strict=True):
             case.draft = spoil(rng, truth, errors, llm.base.config.vocab_size)
         for size in args.batch_sizes:
-            compare(f"{args.shape} {args.dtype}, {errors:.0%} errors", llm, cases, EOS, size, args.repeat)
+            compare(f"{title}, {errors:.0%} errors", llm, cases, EOS, size, args.repeat)
 
 
 if __name__ == "__main__":
