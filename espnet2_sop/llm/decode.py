@@ -82,8 +82,7 @@ class Row:
         new = chosen[: accepted + 1]
         self.effort += Effort(1, len(new), len(verified), accepted)
         ended = new[-1] == eos_id
-        guesses = chosen[accepted + 1 :]
-        self.draft.refine(self.draft.position + accepted + 1, guesses[: index_of(eos_id, guesses)])
+        self.draft.refine(verified, chosen[: index_of(eos_id, chosen)], accepted + 1)
         self.ids += new[:-1] if ended else new
         for token in new:
             self.draft.follow(token)

@@ -36,16 +36,20 @@ class Draft:
             self.agreement += FORGET * ((expected[0] == token) - self.agreement)
         self.position = self.position + 1 if expected == [token] else self._nearest(token)
 
-    def refine(self, start: int, guesses: list[int]) -> None:
-        """Replaces tokens from `start` on by the model's choices behind tokens that it did not agree with.
+    def refine(self, verified: list[int], chosen: list[int], first: int) -> None:
+        """Corrects what is ahead by choices that the model made behind a token it did not agree with.
 
-        Such a choice is a guess, since the model read wrong tokens before it, but mostly a better one than the draft.
+        They are guesses, since the model read a wrong token before. They are taken where it agreed with the token just
+        before, and so has found its way back; right behind a wrong one they are worse than the draft.
+
+        Args:
+            verified: The next tokens of the draft.
+            chosen: The model's choice for each of them; may be shorter.
+            first: Index of the first one that may be corrected, behind the first disagreement.
         """
-        for place, token in enumerate(guesses[: len(self.tokens) + 1 - start], start):
-            if place == len(self.tokens):
-                self.tokens.append(token)
-                self._costs.append(self._costs[-1] + 1)
-            self.tokens[place] = token
+        for place in range(first, min(len(verified), len(chosen))):
+            if chosen[place - 1] == verified[place - 1]:
+                self.tokens[self.position + place] = chosen[place]
 
     def _extend(self, token: int) -> None:
         """Adds a token to the output: one more row of the Levenshtein matrix."""

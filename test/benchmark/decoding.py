@@ -13,7 +13,7 @@ substituted, missing and additional tokens:
     python test/benchmark/decoding.py --llm FOLDER --dtype bfloat16
 
 Random weights are for float32 only: their choices are so close that in bfloat16 rounding decides. `--llm` takes a
-pretrained LLM, which goes on with a text that its prompt has begun to repeat.
+pretrained LLM, which goes on repeating the text of its prompt.
 
 Times are CPU seconds where torch has one thread (OMP_NUM_THREADS=1), so that other jobs of the machine hardly count.
 """
@@ -77,13 +77,13 @@ def load_llm(folder: str, dtype: str):
 
 
 def random_cases(llm, number: int, prompt: int, tokens: int, device: str) -> list[Case]:
-    """Prompts of about `prompt` positions, the last quarter of which repeats the beginning; drafts are made later."""
+    """Prompts of about `prompt` positions that repeat a text two and a half times; drafts are made later."""
     rng = random.Random(0)
     cases = []
     for _ in range(number):
         size = rng.randint(prompt * 3 // 4, prompt * 5 // 4)
-        ids = [rng.randrange(SC + 1, llm.base.config.vocab_size) for _ in range(size - size // 4)]
-        cases.append(Case(llm.embed(torch.tensor(ids + ids[: size // 4], device=device)), tokens, []))
+        ids = [rng.randrange(SC + 1, llm.base.config.vocab_size) for _ in range(-(-size * 2 // 5))]
+        cases.append(Case(llm.embed(torch.tensor((ids * 3)[:size], device=device)), tokens, []))
     return cases
 
 

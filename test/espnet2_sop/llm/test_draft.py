@@ -44,13 +44,13 @@ def test_the_draft_goes_on_behind_a_disagreement(tokens, output, rest):
     assert draft.ahead(99) == rest.split()
 
 
-def test_guesses_of_the_model_replace_what_is_ahead():
-    draft = Draft([1, 2, 3, 4])
-    draft.refine(2, [7, 8, 9, 10])  # one behind the end is of use, another is not
-    assert draft.tokens == [1, 2, 7, 8, 9]
-    for token in (1, 2, 5):
+def test_the_model_corrects_what_is_ahead_where_it_has_found_its_way_back():
+    draft = Draft([1, 2, 3, 4, 5, 6])
+    draft.refine([1, 2, 3, 4, 5], [1, 7, 8, 4, 9, 6], first=2)  # the 8 comes right behind the wrong 2
+    assert draft.tokens == [1, 2, 3, 4, 9, 6]
+    for token in (1, 7):
         draft.follow(token)
-    assert draft.ahead(9) == [8, 9]
+    assert draft.ahead(9) == [3, 4, 9, 6]
 
 
 def best_by_hand(agreements, limits, cost):
