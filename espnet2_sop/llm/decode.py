@@ -11,10 +11,10 @@ from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.draft import Draft, PassCost, lookahead
 from espnet2_sop.llm.prompt import LLMInput
 
-# Measured on SmolLM2-135M; they change the speed, not the output. At the floor computing takes as long as reading the
-# weights. Only a single token in float32 makes products with a vector, for which CPUs have a faster way.
-CPU_COST = {torch.float32: PassCost(floor=28, single=20), torch.bfloat16: PassCost(floor=32, single=33)}
-CUDA_COST = PassCost(floor=256, single=257)  # about the arithmetic intensity of recent GPUs; not measured
+# Measured on SmolLM2-135M; they change the speed, not the output. Of several tokens, keys are copied for every group of
+# heads, and in float32 a single row and token makes products with a vector, for which CPUs have a faster way.
+CPU_COST = {torch.float32: PassCost(several=28, single=20), torch.bfloat16: PassCost(several=40, single=32)}
+CUDA_COST = PassCost(several=256, single=256)  # about the arithmetic intensity of recent GPUs; not measured
 
 
 @dataclass(frozen=True)

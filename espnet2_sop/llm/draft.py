@@ -70,40 +70,41 @@ class Draft:
 
 @dataclass(frozen=True)
 class PassCost:
-    """What a forward pass of the LLM costs, in the time that one more token takes.
+    """What a forward pass of the LLM costs beside its tokens, in the time that one more token takes.
 
     Attributes:
-        floor: Of a pass of several tokens, without these.
-        single: Of a pass of a single token.
+        several: Of a pass that reads several tokens of each row.
+        single: Of a pass that reads one token of each row.
     """
 
-    floor: float
+    several: float
     single: float
 
 
 def lookahead(drafts: list[Draft], limits: list[int], cost: PassCost) -> int:
-    """How many tokens of the drafts to verify in the next pass, so that it writes most tokens for its cost.
+    """How many tokens of the drafts to verify in the next pass, so that all outputs are soon complete.
 
-    A row is expected to accept n tokens with the probability agreement^n, and all rows of a batch read as many.
+    A row is expected to accept n tokens with the probability agreement^n, and to go on to the end of its draft. All
+    rows of a batch read as many tokens in a pass, and there are as many passes as the slowest row needs.
 
     Args:
         drafts: Of the rows of the batch.
         limits: Most tokens that each row can use.
         cost: Of passes.
     """
-    rows = len(drafts)
-    chances = [1.0] * rows
-    written = float(rows)
-    best, chosen = written / (cost.single if rows == 1 else cost.floor + rows), 0
-    last = 0.0
+    rows = range(len(drafts))
+    chances, written = [1.0] * len(drafts), [1.0] * len(drafts)
+    best, chosen = cost.single * (max(limits) + 1) + sum(limits) + len(drafts), 0
+    last = float("inf")
     for number in range(1, max(limits) + 1):
-        for i, draft in enumerate(drafts):
-            chances[i] *= draft.agreement if number <= limits[i] else 0.0
-        written += sum(chances)
-        rate = written / (cost.floor + rows * (number + 1))
-        if rate <= last:
+        for i in rows:
+            chances[i] *= drafts[i].agreement if number <= limits[i] else 0.0
+            written[i] += chances[i]
+        passes = [(limits[i] + 1) / written[i] for i in rows]
+        total = cost.several * max(passes) + (number + 1) * sum(passes)
+        if total >= last:
             break
-        last = rate
-        if rate > best:
-            best, chosen = rate, number
+        last = total
+        if total < best:
+            best, chosen = total, number
     return chosen
