@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import torch
 from tqdm import tqdm
 
 from espnet2_sop.assembly import build_model, load_checkpoint
-from espnet2_sop.ctc.serialized import timed_words
+from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
-from espnet2_sop.llm.decode import generate
+from espnet2_sop.llm.decode import Effort, generate
+from espnet2_sop.llm.tokenizer import join
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
 from espnet2_sop.origin import PARTIAL
@@ -36,12 +37,14 @@ class Hypothesis:
         prompt: The serialized output prompt in words, talkers likewise; empty without one.
         onsets: Start in seconds of each prompt talker, read off the CTC peaks; empty where CTC is not used.
         words: The words of the prompt with times, likewise.
+        effort: What the LLM did for it, if it wrote greedily; depends on the batch.
     """
 
     text: str
     prompt: str = ""
     onsets: tuple[float, ...] = ()
     words: tuple[TimedWord, ...] = ()
+    effort: Effort | None = field(default=None, compare=False)
 
 
 def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str = "cpu") -> SOPModel:
@@ -70,12 +73,15 @@ class Decoder:
         model: A trained SOPModel in evaluation mode.
         mode: `ctc` (heads alone), `sot` (LLM without prompt) or `sop`.
         num_beams: 1 is greedy.
+        draft: Whether greedy decoding verifies a draft, which saves passes of the LLM and changes no output: the
+            serialized output prompt, or in mode `sot` the output of the heads if they were trained with it.
     """
 
-    def __init__(self, model: SOPModel, mode: str, num_beams: int = 1):
+    def __init__(self, model: SOPModel, mode: str, num_beams: int = 1, draft: bool = True):
         self.model = model
         self.mode = mode
         self.num_beams = num_beams
+        self.draft = draft and num_beams == 1 and (mode == "sop" or "ctc" in trained_modes(model))
         model.use(mode)
 
     @torch.inference_mode()
@@ -93,27 +99,42 @@ class Decoder:
         levels = model.encode(speech, lengths)
         source = model.prompt.sop_source if self.mode == "sop" else {"ctc": "ctc", "sot": "none"}[self.mode]
         if source == "none":
-            return [Hypothesis(text) for text in self._write(levels, None, lengths)]
+            drafts = self._drafts(model.talkers(levels)) if self.draft and self.mode == "sot" else None
+            return [Hypothesis(text, effort=effort) for text, effort in self._write(levels, None, drafts, lengths)]
         if source == "reference":
             prompts = [text.lower() for text in references]
-            sop = model.reference_sop([model.tokenizer.encode_serialized(text) for text in prompts])
-            texts = self._write(levels, sop, lengths)
-            return [Hypothesis(*values) for values in zip(texts, prompts, strict=True)]
+            targets = [model.tokenizer.encode_serialized(text) for text in prompts]
+            written = self._write(levels, model.reference_sop(targets), targets if self.draft else None, lengths)
+            return [
+                Hypothesis(text, prompt, effort=effort) for (text, effort), prompt in zip(written, prompts, strict=True)
+            ]
         talkers = model.talkers(levels)
         prompts = [serialize([model.vocabulary.decode(slot.tokens) for slot in row]) for row in talkers]
         words = [timed_words(row, model.vocabulary, model.ctc_frame_seconds) for row in talkers]
         onsets = [tuple(next(talker).start for _, talker in groupby(row, lambda w: w.talker)) for row in words]
-        texts = prompts if self.mode == "ctc" else self._write(levels, model.sop(talkers), lengths)
-        return [Hypothesis(*values) for values in zip(texts, prompts, onsets, words, strict=True)]
+        if self.mode == "ctc":
+            return [Hypothesis(*values) for values in zip(prompts, prompts, onsets, words, strict=True)]
+        written = self._write(levels, model.sop(talkers), self._drafts(talkers) if self.draft else None, lengths)
+        return [
+            Hypothesis(text, *of_prompt, effort)
+            for (text, effort), *of_prompt in zip(written, prompts, onsets, words, strict=True)
+        ]
 
-    def _write(self, levels, sop: list[list[int]] | None, lengths: torch.Tensor) -> list[str]:
-        """Runs the LLM on projected speech, with or without prompts."""
+    def _drafts(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
+        """CTC output -> the ids that the LLM would write if it agreed: always with `<sc>`, never with marks."""
+        model = self.model
+        return [join([model.llm_ids(slot.tokens) for slot in row], model.tokenizer.sc_id) for row in talkers]
+
+    def _write(
+        self, levels, sop: list[list[int]] | None, drafts: list[list[int]] | None, lengths: torch.Tensor
+    ) -> list[tuple[str, Effort | None]]:
+        """Runs the LLM on projected speech, with or without prompts and drafts: texts and what they took."""
         model = self.model
         frames, frame_lengths = levels[-1]
         inputs = model.prompt.build(model.llm, model.projector(frames), frame_lengths, sop)
         room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
-        rows = generate(model.llm, inputs, model.tokenizer.eos_id, max(room), self.num_beams)
-        return [model.tokenizer.decode_serialized(ids[:n]) for ids, n in zip(rows, room, strict=True)]
+        rows, efforts = generate(model.llm, inputs, model.tokenizer.eos_id, room, self.num_beams, drafts)
+        return list(zip(map(model.tokenizer.decode_serialized, rows), efforts, strict=True))
 
 
 def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_seconds: float, batch_size: int) -> None:
@@ -145,7 +166,8 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
             spent = (time.perf_counter() - start) / len(batch)
             for name, wave, hyp in zip(batch, waves, hypotheses, strict=True):
                 row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets, "words": hyp.words,
-                       "seconds": spent, "audio": len(wave) / 16000}  # fmt: skip
+                       "seconds": spent, "audio": len(wave) / 16000,
+                       "effort": asdict(hyp.effort) if hyp.effort else None}  # fmt: skip
                 done[name] = row
                 f.write(json.dumps(row) + "\n")
             f.flush()
@@ -192,7 +214,8 @@ def write_hypotheses(out: Path, rows: list[dict]) -> None:
     spent, audio = sum(row["seconds"] for row in rows), sum(row["audio"] for row in rows)
     with atomic_write(out / "speed.json") as f:
         json.dump({"real_time_factor": spent / audio, "audio_seconds": audio, "threads": torch.get_num_threads(),
-                   "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}, f)  # fmt: skip
+                   "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, **passes(rows)},
+                  f)  # fmt: skip
     if any(row["prompt"] for row in rows):
         write_kaldi(out / "prompt", ((row["id"], row["prompt"]) for row in rows))
     if any(row["onsets"] for row in rows):
@@ -200,6 +223,20 @@ def write_hypotheses(out: Path, rows: list[dict]) -> None:
     if any(row["words"] for row in rows):
         write_ctm(out / "prompt.ctm", ((row["id"], [TimedWord(*word) for word in row["words"]]) for row in rows))
     write_kaldi(out / "text", ((row["id"], row["text"]) for row in rows))
+
+
+def passes(rows: list[dict]) -> dict[str, float | None]:
+    """Entries of speed.json about the LLM's passes, over the rows for which they were counted."""
+    efforts = [Effort(**row["effort"]) for row in rows if row.get("effort")]
+    if not efforts:
+        return {}
+    total = sum(efforts, Effort())
+    return {
+        "passes_per_mixture": total.passes / len(efforts),
+        "tokens_per_mixture": total.tokens / len(efforts),
+        "draft_acceptance": total.accepted / total.verified if total.verified else None,
+        "written_by_draft": total.accepted / total.tokens,
+    }
 
 
 def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:
@@ -215,10 +252,16 @@ def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:
         )
 
 
+def trained_modes(model: SOPModel) -> list[str]:
+    """Modes that a model was trained for, before `use` has chosen one."""
+    modes = ["sop" if model.objective == "joint" else model.objective]
+    if "ctc" not in modes and (model.ctc_weight or model.objective == "sop"):
+        modes.append("ctc")
+    return modes
+
+
 def require_mode(model: SOPModel, mode: str) -> None:
     """Refuses to decode a model in a mode that it was not trained for."""
-    trained = ["sop" if model.objective == "joint" else model.objective]
-    if "ctc" not in trained and (model.ctc_weight or model.objective == "sop"):
-        trained.append("ctc")
+    trained = trained_modes(model)
     if mode not in trained:
         raise UserError(f"--mode {mode}: this run was trained for {model.objective}; use {' or '.join(trained)}")

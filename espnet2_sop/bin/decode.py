@@ -30,6 +30,13 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", required=True, help="folder of the system, e.g. exp/decode/sop")
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument(
+        "--draft",
+        choices=("auto", "none"),
+        default="auto",
+        help="auto: greedy decoding verifies the output of the CTC heads where they are trained, several tokens in a "
+        "pass of the LLM (default); none: a pass for every token; the output is the same",
+    )
     parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
     parser.add_argument(
         "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
@@ -113,4 +120,4 @@ def build_decoder(args: argparse.Namespace, device: str):
     if args.sop_source:
         model.prompt.read_from(args.sop_source)
     require_named_oracle(model, args.mode, Path(args.out))
-    return Decoder(model, args.mode, args.beam)
+    return Decoder(model, args.mode, args.beam, args.draft == "auto")

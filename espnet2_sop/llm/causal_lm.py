@@ -3,7 +3,7 @@
 import peft
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Cache
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.tokenizer import OPTION
@@ -101,20 +101,28 @@ class AdaptedCausalLM(nn.Module):
         """Token ids (...) -> embeddings (..., hidden_size), with the trained row for `<sc>`."""
         return self.base.get_input_embeddings()(ids)
 
-    def hidden_states(self, embeds: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def hidden_states(
+        self, embeds: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Cache | None = None
+    ) -> torch.Tensor:
         """Runs the decoder without its output layer.
 
         Args:
             embeds: (B, L, hidden_size).
-            mask: (B, L) bool, True at valid positions.
+            mask: (B, L) bool, True at valid positions; or (B, 1, L, K), added to the scores of the K keys that the
+                cache has; or None: all earlier positions are seen.
             positions: (B, L) position of each valid token in its row, from 0.
+            cache: Keys and values of earlier passes, to which this one adds its own.
 
         Returns:
             (B, L, hidden_size).
         """
         decoder = getattr(self.base, self.base.base_model_prefix)
         return decoder(
-            inputs_embeds=embeds, attention_mask=mask.long(), position_ids=positions, use_cache=False
+            inputs_embeds=embeds,
+            attention_mask=mask.long() if mask is not None and mask.dim() == 2 else mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
         ).last_hidden_state
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -1,32 +1,236 @@
-"""Batched decoding with a key-value cache."""
+"""Batched decoding with a key-value cache; greedy decoding verifies a draft of the output on the way."""
+
+from dataclasses import dataclass, field
 
 import torch
 from transformers import GenerationConfig
 
+from espnet2_sop.errors import UserError
+from espnet2_sop.llm.cache import RowCache, has_plain_cache
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.draft import Draft, PassCost, lookahead
 from espnet2_sop.llm.prompt import LLMInput
+
+# Measured on SmolLM2-135M; they change the speed, not the output. Of several tokens, keys are copied for every group of
+# heads, and in float32 a single row and token makes products with a vector, for which CPUs have a faster way.
+CPU_COST = {torch.float32: PassCost(several=28, single=20), torch.bfloat16: PassCost(several=40, single=32)}
+CUDA_COST = PassCost(several=256, single=256)  # about the arithmetic intensity of recent GPUs; not measured
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What it took to write one output, or several.
+
+    Attributes:
+        passes: Forward passes of the LLM, that over the prompt included.
+        tokens: Tokens written, with the end of sequence.
+        verified: Tokens of drafts that were verified in these passes.
+        accepted: Those of them that were the model's own choice.
+    """
+
+    passes: int = 0
+    tokens: int = 0
+    verified: int = 0
+    accepted: int = 0
+
+    def __add__(self, other: "Effort") -> "Effort":
+        return Effort(
+            self.passes + other.passes,
+            self.tokens + other.tokens,
+            self.verified + other.verified,
+            self.accepted + other.accepted,
+        )
+
+
+@dataclass
+class Row:
+    """State of one output while it is written.
+
+    Attributes:
+        index: Its row in the input.
+        prompt: Positions of its prompt.
+        room: Most tokens it may have.
+        draft: Of its text.
+        ids: What is written.
+        effort: What that took.
+    """
+
+    index: int
+    prompt: int
+    room: int
+    draft: Draft
+    ids: list[int] = field(default_factory=list)
+    effort: Effort = Effort()
+
+    def limit(self) -> int:
+        """Tokens of the draft that could be verified now; the model adds one of its own to them."""
+        return min(len(self.draft.tokens) - self.draft.position, self.room - len(self.ids) - 1)
+
+    def take(self, verified: list[int], chosen: list[int], eos_id: int) -> bool:
+        """Takes the tokens over that the model agrees with and its own next one.
+
+        Args:
+            verified: V tokens of the draft.
+            chosen: The model's V + 1 choices: for each of them, and behind the last.
+            eos_id: End of sequence.
+
+        Returns:
+            Whether the output is complete.
+        """
+        agrees = [a == b for a, b in zip(verified, chosen, strict=False)]
+        accepted = index_of(False, agrees)
+        new = chosen[: accepted + 1]
+        self.effort += Effort(1, len(new), len(verified), accepted)
+        ended = new[-1] == eos_id
+        self.draft.refine(verified, chosen[: index_of(eos_id, chosen)], accepted + 1)
+        self.ids += new[:-1] if ended else new
+        for token in new:
+            self.draft.follow(token)
+        return ended or len(self.ids) >= self.room
+
+
+def index_of(value, values: list) -> int:
+    """Index of the first `value`; the length of the list if there is none."""
+    return values.index(value) if value in values else len(values)
 
 
 @torch.inference_mode()
-def generate(llm: AdaptedCausalLM, inputs: LLMInput, eos_id: int, max_new_tokens: int, num_beams: int = 1):
+def generate(
+    llm: AdaptedCausalLM,
+    inputs: LLMInput,
+    eos_id: int,
+    room: list[int],
+    num_beams: int = 1,
+    drafts: list[list[int]] | None = None,
+) -> tuple[list[list[int]], list[Effort | None]]:
     """Writes the text of every row.
 
     Args:
         llm: The LLM with its adapters chosen.
         inputs: Left-padded prompts (PromptBuilder.build without targets).
-        eos_id: End of sequence; it also fills rows that ended early.
-        max_new_tokens: Longest output.
-        num_beams: 1 is greedy.
+        eos_id: End of sequence.
+        room: Longest output of each row; less where the LLM's context ends before.
+        num_beams: 1 is greedy; beam search has no drafts and counts no effort.
+        drafts: Ids that each output is expected to be, right or wrong; they change the speed only.
 
     Returns:
-        B lists of ids without the end of sequence.
+        B lists of ids without the end of sequence, and the effort of each.
+
+    Raises:
+        UserError: A prompt does not fit into the LLM's context.
     """
+    room = room_in_context(llm, inputs.mask.sum(1).tolist(), room)
+    if num_beams == 1 and can_verify(llm):
+        return verify(llm, inputs, eos_id, room, drafts or [[] for _ in room])
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=max(room),
         num_beams=num_beams,
         do_sample=False,
         eos_token_id=eos_id,
         pad_token_id=eos_id,
     )
     output = llm.base.generate(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config)
-    return [ids[: ids.index(eos_id)] if eos_id in ids else ids for ids in output.tolist()]
+    rows = [ids[: min(n, index_of(eos_id, ids))] for ids, n in zip(output.tolist(), room, strict=True)]
+    return rows, [None] * len(room)
+
+
+def can_verify(llm: AdaptedCausalLM) -> bool:
+    """Whether the LLM takes masks with a row for every query, and keeps all keys."""
+    return llm.base.config._attn_implementation in ("sdpa", "eager") and has_plain_cache(llm.base.config)
+
+
+def room_in_context(llm: AdaptedCausalLM, prompts: list[int], room: list[int]) -> list[int]:
+    """Cuts the room of each output (B,) to what the prompts (B,) leave of the LLM's context.
+
+    Raises:
+        UserError: A prompt leaves none.
+    """
+    context = getattr(llm.base.config, "max_position_embeddings", None) or max(prompts) + max(room)
+    if max(prompts) >= context:
+        raise UserError(
+            f"the prompt of a mixture (SOP and speech) has {max(prompts)} positions, the LLM's context only {context} "
+            "(max_position_embeddings): cut the mixture, or use an LLM with a longer context"
+        )
+    return [min(n, context - used) for used, n in zip(prompts, room, strict=True)]
+
+
+def verify(
+    llm: AdaptedCausalLM, inputs: LLMInput, eos_id: int, room: list[int], drafts: list[list[int]]
+) -> tuple[list[list[int]], list[Effort]]:
+    """Greedy decoding that reads several tokens of a draft at once and keeps those that the model would have written.
+
+    The first pass reads the prompt and the beginning of the draft. Every pass yields the longest prefix that agrees
+    with the model, and one token of its own; the next one goes on with what the draft has behind it. Where the draft
+    has proved useless, passes read single tokens, as without one. (Speculative decoding, arXiv 2211.17192, for the
+    greedy case, with a given text in place of the small model.)
+
+    Args and returns: those of `generate`, with a draft, maybe empty, for every row.
+    """
+    cost = CUDA_COST if inputs.embeds.is_cuda else CPU_COST[inputs.embeds.dtype]
+    prompts = [row[mask] for row, mask in zip(inputs.embeds, inputs.mask, strict=True)]
+    rows = [
+        Row(i, len(prompt), n, Draft(draft[: index_of(eos_id, draft)]))
+        for i, (prompt, n, draft) in enumerate(zip(prompts, room, drafts, strict=True))
+    ]
+    done: list[Row] = []
+    cache = RowCache(llm.base.config.num_hidden_layers)
+    while rows:
+        limits = [row.limit() for row in rows]
+        number = lookahead([row.draft for row in rows], limits, cost) if any(limits) else 0
+        verified = [row.draft.ahead(min(number, n)) for row, n in zip(rows, limits, strict=True)]
+        if prompts:
+            chosen = _read_prompts(llm, prompts, verified, cache)
+            prompts = []
+        else:
+            chosen = _read_tokens(llm, rows, verified, cache, eos_id)
+        ended = [row.take(v, c, eos_id) for row, v, c in zip(rows, verified, chosen, strict=True)]
+        if any(ended):
+            done += [row for row, end in zip(rows, ended, strict=True) if end]
+            left = [i for i, end in enumerate(ended) if not end]
+            rows = [rows[i] for i in left]
+            cache.keep(torch.tensor(left, dtype=torch.long, device=inputs.embeds.device))
+    done.sort(key=lambda row: row.index)
+    return [row.ids for row in done], [row.effort for row in done]
+
+
+def _read_prompts(llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache) -> list[list[int]]:
+    """Runs prompts (L_i, D) and the drafts behind them: the model's choices behind each prompt and each token."""
+    device = prompts[0].device
+    words = llm.embed(torch.tensor([token for tokens in verified for token in tokens], dtype=torch.long, device=device))
+    parts = words.split([len(tokens) for tokens in verified])
+    embeds = torch.nn.utils.rnn.pad_sequence(
+        [torch.cat(pair) for pair in zip(prompts, parts, strict=True)], batch_first=True
+    )
+    columns = torch.arange(embeds.size(1), device=device).expand(len(prompts), -1)
+    cache.place(columns, 0)
+    hidden = llm.hidden_states(embeds, None, columns, cache)  # padding is on the right, where no query looks
+    return _choices(llm, hidden, [len(p) - 1 for p in prompts], verified)
+
+
+def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCache, padding_id: int) -> list[list[int]]:
+    """Runs the last token of each row and the draft behind it: the model's choices behind each of them."""
+    device = llm.sc_input.device
+    tokens = [[row.ids[-1], *draft] for row, draft in zip(rows, verified, strict=True)]
+    width = max(map(len, tokens))
+    ids = torch.tensor([row + [padding_id] * (width - len(row)) for row in tokens], device=device)
+    starts = [row.prompt + len(row.ids) - 1 for row in rows]
+    seen = max(starts)
+    columns = torch.tensor(starts, device=device)[:, None] + torch.arange(width, device=device)
+    cache.place(columns, seen)
+    embeds = llm.embed(ids)
+    mask = None
+    if ids.numel() > 1:
+        hidden = torch.arange(seen + width, device=device) > columns[:, None, :, None]
+        mask = torch.zeros(hidden.shape, dtype=embeds.dtype, device=device)
+        mask.masked_fill_(hidden, torch.finfo(embeds.dtype).min)
+    states = llm.hidden_states(embeds, mask, columns, cache)
+    return _choices(llm, states, [0] * len(rows), verified)
+
+
+def _choices(llm, states: torch.Tensor, firsts: list[int], verified: list[list[int]]) -> list[list[int]]:
+    """States (B, L, D), from column `firsts` (B,) on -> greedy choices behind it and behind each verified token."""
+    sizes = [len(tokens) + 1 for tokens in verified]
+    places = [(i, first + n) for i, (first, size) in enumerate(zip(firsts, sizes, strict=True)) for n in range(size)]
+    rows, columns = torch.tensor(places, device=states.device).T
+    best = iter(llm.logits(states[rows, columns]).argmax(-1).tolist())
+    return [[next(best) for _ in range(size)] for size in sizes]

@@ -15,6 +15,60 @@ def test_batched_equals_single(model, waves, mode):
     assert len({h.text for h in together}) > 1, "the outputs must differ for the comparison to mean anything"
 
 
+@pytest.mark.parametrize("mode", ["sot", "sop"])
+def test_drafts_save_passes_and_change_nothing(model, waves, mode):
+    """Mode sot has drafts if its heads are trained; the effort is counted with and without."""
+    model.ctc_weight = 0.3
+    with_draft, without = Decoder(model, mode), Decoder(model, mode, draft=False)
+    assert with_draft.draft and not without.draft
+    hypotheses = with_draft(waves)
+    assert hypotheses == without(waves)
+    assert all(h.effort.verified > 0 for h in hypotheses)
+    assert all(h.effort.passes == h.effort.tokens for h in without(waves))
+
+
+def test_no_draft_of_untrained_heads_nor_for_beams(options):
+    from espnet2_sop.assembly import build_model
+
+    model = build_model(options("sot", []))
+    assert not Decoder(model, "sot").draft
+    model = build_model(options("sop", []))
+    assert Decoder(model, "sop").draft and not Decoder(model, "sop", num_beams=2).draft
+
+
+def test_a_draft_is_the_prompt_as_the_llm_would_write_it(model, waves, monkeypatch):
+    """Without the marks of the prompt and with `<sc>` even where the prompt has none."""
+    from espnet2_sop import inference
+
+    seen = []
+    generate = inference.generate
+    monkeypatch.setattr(inference, "generate", lambda *args: seen.append(args[5]) or generate(*args))
+    model.prompt.sop_separator, model.prompt.confidence_mark = False, [300]
+    model.prompt.confidence_threshold = 1.1
+    hypotheses = Decoder(model, "sop")(waves)
+    assert [model.tokenizer.decode_serialized(ids) for ids in seen[0]] == [h.prompt for h in hypotheses]
+    assert any(model.tokenizer.sc_id in ids for ids in seen[0])
+
+
+def test_speed_is_reported_with_the_llms_passes(model, corpus, tmp_path):
+    """speed.json: means over the mixtures; none for CTC alone."""
+    from espnet2_sop.bin import prepare
+
+    argv = ["librimix", "--speech_root", str(corpus.speech), "--csv", str(corpus.csv[2]), "--condition", "clean"]
+    prepare.main([*argv, "--out", str(tmp_path / "dev")])
+    speed = {}
+    for mode, draft in (("sop", True), ("sop", False), ("ctc", True)):
+        out = tmp_path / f"{mode}_{draft}"
+        decode_set(Decoder(model, mode, draft=draft), tmp_path / "dev", out, 60, 2)
+        speed[mode, draft] = json.loads((out / "speed.json").read_text())
+    fast, plain = speed["sop", True], speed["sop", False]
+    assert fast["tokens_per_mixture"] == plain["tokens_per_mixture"] == plain["passes_per_mixture"]
+    assert fast["passes_per_mixture"] <= plain["passes_per_mixture"]
+    assert 0 <= fast["draft_acceptance"] <= 1 and plain["draft_acceptance"] is None
+    assert "passes_per_mixture" not in speed["ctc", True]
+    assert (tmp_path / "sop_True/text").read_text() == (tmp_path / "sop_False/text").read_text()
+
+
 def test_times_of_words_are_those_of_the_peaks(model, waves, monkeypatch):
     """Heads with peaks at chosen frames: frame k stands at k x 80 ms, whatever else is in the batch."""
     import torch

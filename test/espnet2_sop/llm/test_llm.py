@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
-from espnet2_sop.llm.decode import generate
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 
@@ -250,53 +249,3 @@ def test_corruption_rate():
     ids = list(range(30000))
     spoiled = corrupt(ids, 0.3, torch.Generator().manual_seed(0))
     assert len(spoiled) == pytest.approx(30000 * 0.9, rel=0.02)
-
-
-# ------------------------------------------------------------------- decoding
-
-
-def slow_greedy(llm, inputs, row, eos, steps):
-    """No cache, no batch: the whole row is run again for every token."""
-    embeds = inputs.embeds[row, inputs.mask[row]][None]
-    ids = []
-    for _ in range(steps):
-        mask = torch.ones(embeds.shape[:2], dtype=torch.bool)
-        hidden = llm.hidden_states(embeds, mask, torch.arange(embeds.size(1))[None])
-        token = int(llm.logits(hidden[:, -1]).argmax())
-        if token == eos:
-            break
-        ids.append(token)
-        embeds = torch.cat([embeds, llm.embed(torch.tensor([[token]]))], 1)
-    return ids
-
-
-@torch.no_grad()
-def test_greedy_equals_slow_loop_alone_and_in_a_batch(tiny_llm, tokenizer):
-    """Left padding, cache and neighbours must not change a single token."""
-    endings = 0
-    for seed in range(4):
-        llm = build(tiny_llm, tokenizer, seed=seed)
-        llm.activate(["sot", "sop"])
-        frames, lengths = speech([3, 9, 5])
-        inputs = PromptBuilder(tokenizer).build(llm, frames, lengths, [[270, 271], [], [272] * 4])
-        slow = [slow_greedy(llm, inputs, i, eos=290 + seed, steps=12) for i in range(3)]
-        assert generate(llm, inputs, 290 + seed, 12) == slow
-        endings += sum(len(ids) < 12 for ids in slow)
-        lone = PromptBuilder(tokenizer).build(llm, frames[:1], lengths[:1], [[270, 271]])
-        assert generate(llm, lone, 290 + seed, 12) == slow[:1]
-    assert len({tuple(ids) for ids in slow}) > 1
-
-
-@torch.no_grad()
-def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse(llm, tokenizer):
-    frames, lengths = speech([4])
-    inputs = PromptBuilder(tokenizer).build(llm, frames, lengths)
-
-    def score(ids):
-        rows = PromptBuilder(tokenizer).build(llm, frames, lengths, None, [ids])
-        hidden = llm.hidden_states(rows.embeds, rows.mask, rows.positions)
-        probs = llm.logits(hidden[rows.label_rows, rows.label_columns]).log_softmax(-1)
-        return probs.gather(1, rows.labels[:, None]).sum().item()
-
-    (greedy,), (beam,) = generate(llm, inputs, 1, 3), generate(llm, inputs, 1, 3, num_beams=300)
-    assert score(beam) >= score(greedy)

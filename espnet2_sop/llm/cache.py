@@ -1,0 +1,72 @@
+"""A key-value cache whose rows have lengths of their own."""
+
+import torch
+from torch.nn import functional as F
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+SPARE = 64  # columns that are added when the cache is full
+
+
+class RowCache(Cache):
+    """Keys and values of a batch, each row from column 0; what a row forgets is written over later.
+
+    Call `place` before every forward pass.
+
+    Args:
+        layers: Of the LLM.
+    """
+
+    def __init__(self, layers: int):
+        super().__init__(layers=[RowLayer(self) for _ in range(layers)])
+        self.seen = 0
+        self.end = 0
+        self.columns: torch.Tensor | None = None
+
+    def place(self, columns: torch.Tensor, seen: int) -> None:
+        """Says where the next pass writes.
+
+        Args:
+            columns: (B, W) long, where each row puts its W keys and values.
+            seen: Filled columns of the longest row.
+        """
+        self.seen, self.end = seen, seen + columns.size(1)
+        self.columns = columns
+        self.rows = torch.arange(columns.size(0), device=columns.device)[:, None]
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drops all rows of the batch but these (N,)."""
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+
+
+class RowLayer(DynamicLayer):
+    """One layer of a RowCache: keys and values (B, H, L, D)."""
+
+    def __init__(self, cache: RowCache):
+        super().__init__()
+        self.cache = cache
+
+    def get_seq_length(self) -> int:
+        return self.cache.seen
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
+        """Writes (B, H, W, D) each to their places and returns what is filled of the longest row."""
+        if not self.is_initialized:  # the prompts, from column 0
+            self.keys, self.values, self.is_initialized = key_states, value_states, True
+            return key_states, value_states
+        end = self.cache.end
+        if end > self.keys.size(2):
+            spare = end - self.keys.size(2) + SPARE
+            self.keys, self.values = (F.pad(t, (0, 0, 0, spare)) for t in (self.keys, self.values))
+        for stored, new in ((self.keys, key_states), (self.values, value_states)):
+            if len(new) == 1:
+                stored[:, :, self.cache.seen : end] = new
+            else:
+                stored[self.cache.rows, :, self.cache.columns] = new.transpose(1, 2)
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+def has_plain_cache(config) -> bool:
+    """Whether every layer of an LLM attends to all earlier positions, so that a RowCache fits it."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)

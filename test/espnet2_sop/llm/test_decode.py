@@ -1,0 +1,182 @@
+"""If these fail, decoding with a cache, in batches or with a draft writes something else than plain greedy decoding."""
+
+import random
+
+import pytest
+import torch
+from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.llm.cache import has_plain_cache
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.decode import Effort, generate
+from espnet2_sop.llm.prompt import PromptBuilder
+from espnet2_sop.llm.tokenizer import LLMTokenizer
+
+ROOM = 14
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_llm):
+    return LLMTokenizer(tiny_llm)
+
+
+def build(folder, tokenizer, seed=5, **kwargs):
+    torch.manual_seed(seed)
+    llm = AdaptedCausalLM(folder, tokenizer.sc_id, {"sot": {"r": 4}, "sop": {"r": 4}}, **kwargs)
+    for name in ("sot", "sop"):
+        for p in llm.adapter_parameters(name):
+            torch.nn.init.normal_(p, std=0.3)
+    llm.activate(["sot", "sop"])
+    return llm.eval()
+
+
+def prompts(llm, tokenizer, number, seed=7):
+    """Left-padded prompts of random lengths over random speech, and the same one by one."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    lengths = torch.tensor([rng.randint(2, 9) for _ in range(number)])
+    frames = torch.randn(number, 9, 32)
+    sop = [[rng.randrange(260, llm.base.config.vocab_size) for _ in range(rng.randint(0, 5))] for _ in range(number)]
+    builder = PromptBuilder(tokenizer)
+    with torch.no_grad():
+        single = [builder.build(llm, frames[i : i + 1], lengths[i : i + 1], sop[i : i + 1]) for i in range(number)]
+        return builder.build(llm, frames, lengths, sop), single
+
+
+def slow_greedy(llm, inputs, row, eos, steps):
+    """No cache, no batch: the whole row is run again for every token."""
+    embeds = inputs.embeds[row, inputs.mask[row]][None]
+    ids = []
+    for _ in range(steps):
+        mask = torch.ones(embeds.shape[:2], dtype=torch.bool)
+        hidden = llm.hidden_states(embeds, mask, torch.arange(embeds.size(1))[None])
+        token = int(llm.logits(hidden[:, -1]).argmax())
+        if token == eos:
+            break
+        ids.append(token)
+        embeds = torch.cat([embeds, llm.embed(torch.tensor([[token]]))], 1)
+    return ids
+
+
+def spoil(rng, truth, sc, vocabulary):
+    """A draft as no heads would write it worse: perfect, empty, wrong, too long, cut, with `<sc>` anywhere, ..."""
+    other = lambda: rng.randrange(2, vocabulary)  # noqa: E731
+    kind = rng.randrange(8)
+    if kind < 4:
+        fixed = ([*truth], [], [other() for _ in truth], truth + [other() for _ in range(rng.randint(1, 60))])
+        return fixed[kind]
+    draft = [*truth]
+    for _ in range(rng.randint(1, 5)):
+        place = rng.randint(0, len(draft))
+        new = {4: [sc], 5: [other()], 6: [], 7: [1]}[kind]  # 7: an end of sequence inside
+        draft[place : place + rng.randint(0, 2)] = new
+    return draft
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kwargs", [{}, {"attn_implementation": "eager"}])
+def test_no_draft_changes_the_output(tiny_llm, tokenizer, kwargs):
+    """Thousands of drafts, alone and in batches; rows have ends of sequence and rooms of their own."""
+    rng = random.Random(11)
+    efforts, endings = Effort(), 0
+    for seed in range(4):
+        llm = build(tiny_llm, tokenizer, seed=seed, **kwargs)
+        together, single = prompts(llm, tokenizer, 6, seed)
+        free = [slow_greedy(llm, together, i, -1, ROOM) for i in range(6)]
+        eos = free[0][5]  # a token that is written, so that some rows end early and others do not
+        vocabulary = llm.base.config.vocab_size
+        room = [ROOM - 2 * (i % 3) for i in range(6)]
+        truth = [slow_greedy(llm, together, i, eos, n) for i, n in enumerate(room)]
+        endings += sum(len(ids) < n for ids, n in zip(truth, room, strict=True))
+        assert generate(llm, together, eos, room)[0] == truth
+        for _ in range(60):
+            drafts = [spoil(rng, ids, llm.sc_id, vocabulary) for ids in truth]
+            written, took = generate(llm, together, eos, room, drafts=drafts)
+            assert written == truth
+            efforts = sum(took, efforts)
+        for i in range(6):
+            for _ in range(15):
+                drafts = [spoil(rng, truth[i], llm.sc_id, vocabulary)]
+                assert generate(llm, single[i], eos, [room[i]], drafts=drafts)[0] == [truth[i]]
+    assert 0 < endings < 24, "some rows must end early, some must run out of room"
+    assert efforts.passes < efforts.tokens and 0 < efforts.accepted < efforts.verified
+
+
+@torch.no_grad()
+def test_greedy_is_that_of_transformers(tiny_llm, untied_llm, tokenizer):
+    """`generate` of transformers with one beam, on the same left-padded prompts."""
+    from transformers import GenerationConfig
+
+    for folder in (tiny_llm, untied_llm):
+        llm = build(folder, tokenizer)
+        inputs, _ = prompts(llm, tokenizer, 5)
+        config = GenerationConfig(max_new_tokens=ROOM, do_sample=False, eos_token_id=1, pad_token_id=1)
+        expected = llm.base.generate(
+            inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config
+        )
+        expected = [[*ids, 1][: [*ids, 1].index(1)] for ids in expected.tolist()]
+        assert generate(llm, inputs, 1, [ROOM] * 5)[0] == expected
+        written, took = generate(llm, inputs, 1, [ROOM] * 5, drafts=expected)
+        assert written == expected
+        assert all(effort.passes < len(ids) for effort, ids in zip(took, expected, strict=True))
+
+
+@torch.no_grad()
+def test_effort_counts_every_token_once(tiny_llm, tokenizer):
+    llm = build(tiny_llm, tokenizer)
+    inputs, _ = prompts(llm, tokenizer, 3)
+    plain, took = generate(llm, inputs, 1, [ROOM] * 3)
+    assert took == [Effort(ROOM, ROOM)] * 3, "without a draft every token takes a pass"
+    _, took = generate(llm, inputs, 1, [ROOM] * 3, drafts=plain)
+    assert all(e.tokens == ROOM == e.passes + e.accepted and e.accepted == e.verified for e in took)
+
+
+@torch.no_grad()
+def test_output_ends_with_the_context(tiny_llm, tokenizer, monkeypatch):
+    llm = build(tiny_llm, tokenizer)
+    inputs, _ = prompts(llm, tokenizer, 3)
+    plain, _ = generate(llm, inputs, 1, [ROOM] * 3)
+    lengths = inputs.mask.sum(1).tolist()
+    monkeypatch.setattr(llm.base.config, "max_position_embeddings", max(lengths) + 2)
+    expected = [ids[: max(lengths) + 2 - n] for ids, n in zip(plain, lengths, strict=True)]
+    assert generate(llm, inputs, 1, [ROOM] * 3, drafts=[[*ids] * 30 for ids in plain])[0] == expected
+    assert [len(ids) for ids in generate(llm, inputs, 1, [ROOM] * 3, num_beams=2)[0]] == list(map(len, expected))
+    monkeypatch.setattr(llm.base.config, "max_position_embeddings", max(lengths))
+    with pytest.raises(UserError, match=rf"has {max(lengths)} positions, the LLM's context only {max(lengths)}"):
+        generate(llm, inputs, 1, [ROOM] * 3)
+
+
+@torch.no_grad()
+def test_bf16_with_a_draft_is_greedy_up_to_rounding(tiny_llm, tokenizer):
+    """In bfloat16 a pass over several tokens rounds otherwise than one over one; most outputs are the same."""
+    llm = build(tiny_llm, tokenizer, dtype="bfloat16")
+    inputs, _ = prompts(llm, tokenizer, 12)
+    plain, _ = generate(llm, inputs, 1, [ROOM] * 12)
+    written, _ = generate(llm, inputs, 1, [ROOM] * 12, drafts=plain)
+    assert sum(a == b for a, b in zip(plain, written, strict=True)) >= 6
+
+
+@torch.no_grad()
+def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse(tiny_llm, tokenizer):
+    llm = build(tiny_llm, tokenizer)
+    torch.manual_seed(7)
+    frames, lengths = torch.randn(1, 4, 32), torch.tensor([4])
+    inputs = PromptBuilder(tokenizer).build(llm, frames, lengths)
+
+    def score(ids):
+        rows = PromptBuilder(tokenizer).build(llm, frames, lengths, None, [ids])
+        hidden = llm.hidden_states(rows.embeds, rows.mask, rows.positions)
+        probs = llm.logits(hidden[rows.label_rows, rows.label_columns]).log_softmax(-1)
+        return probs.gather(1, rows.labels[:, None]).sum().item()
+
+    (greedy,), _ = generate(llm, inputs, 1, [3])
+    (beam,), took = generate(llm, inputs, 1, [3], num_beams=300)
+    assert score(beam) >= score(greedy)
+    assert took == [None]
+
+
+def test_llms_that_forget_are_not_verified():
+    """Their caches have no place for every position; transformers decodes them."""
+    assert all(has_plain_cache(config()) for config in (LlamaConfig, Qwen2Config, GPT2Config))
+    assert not has_plain_cache(MistralConfig(sliding_window=8))
