@@ -88,6 +88,7 @@ class CacheWriter(contextlib.AbstractContextManager):
             number = max((int(path.stem) for path in self.folder.glob("*.safetensors")), default=-1) + 1
             with atomic_path(self.folder / f"{number:05d}.safetensors") as part:
                 save_file(self.waiting, part)
+            _open.cache_clear()  # a file that was removed may have had this name
             self.done |= self.waiting.keys()
             self._begin()
 

@@ -39,7 +39,7 @@ def test_a_row_without_content_is_kept(tmp_path):
 
 
 def test_interrupted_work_goes_on_in_another_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SHARD_BYTES", 200)
+    monkeypatch.setattr(store, "SHARD_BYTES", 100)
     rows = tensors(6)
     with pytest.raises(KeyboardInterrupt), CacheWriter(tmp_path) as writer:
         for name in list(rows)[:3]:
