@@ -4,7 +4,6 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from rapidfuzz.distance import Levenshtein
-from torch.nn import functional as F
 
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 from espnet2_sop.ctc.table import from_table
@@ -14,6 +13,7 @@ from espnet2_sop.encoder.whisper import WhisperEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.front import FrontEnd
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.loss import label_loss
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 from espnet2_sop.objectives import OBJECTIVES, loss_share
@@ -209,11 +209,10 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         frames, lengths = levels[-1]
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
-        logits = self.llm.logits(hidden[inputs.label_rows, inputs.label_columns]).float()
-        share = label_share(len(inputs.labels), len(targets), logits.device)
-        loss = F.cross_entropy(logits, inputs.labels, reduction="sum") * share
-        stats["acc"] = (logits.argmax(-1) == inputs.labels).sum() * share
-        return loss, stats
+        loss, correct = label_loss(self.llm, hidden[inputs.label_rows, inputs.label_columns], inputs.labels)
+        share = label_share(len(inputs.labels), len(targets), loss.device)
+        stats["acc"] = correct * share
+        return loss * share, stats
 
     def _training_prompt(self, levels, targets, heads, talkers) -> tuple[list[list[int]] | None, dict]:
         """The prompts that the LLM reads in training, and how wrong those of the heads are."""

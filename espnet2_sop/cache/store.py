@@ -42,7 +42,9 @@ class CachedTensors(Mapping):
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self.files = {name: path for path in sorted(self.folder.glob("*.safetensors")) for name in _open(path).keys()}
+        self.files: dict[str, Path] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            self.files |= dict.fromkeys(_open(path).keys(), path)
 
     def __len__(self) -> int:
         return len(self.files)

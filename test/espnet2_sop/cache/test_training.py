@@ -241,7 +241,7 @@ def test_a_stale_cache_is_refused_and_the_difference_named(site, caches, tmp_pat
     fewer.write_text("".join((site.root / "train/mixtures.jsonl").read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(UserError, match=message.format("frames", "mixtures was ")):
         site("train", tmp_path / "run", *sop, train_data=fewer)
-    with pytest.raises(UserError, match=f"--cache: no frames of .* for this training: there are none; run"):
+    with pytest.raises(UserError, match="--cache: no frames of .* for this training: there are none; run"):
         site("train", tmp_path / "none", *sop[:3], "--cache", tmp_path / "empty")
 
 
