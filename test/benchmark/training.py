@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=32, help="how many (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=8, help="mixtures in a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, nargs=2, default=(3.0, 16.0), help="lengths (default: 3 to 16)")
+    parser.add_argument("--stages", nargs="+", choices=("1", "2", "3"), default=("1", "2", "3"), help="(default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     args = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
@@ -176,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         synthetic.save_pretrained(Path(folder), args.size, args.vocabulary)
         print(f"size {args.size}, vocabulary {args.vocabulary}; {synthetic.machine(args.device)}")
-        for title in STAGES:
+        for title in (title for title in STAGES if title.split()[1] in args.stages):
             stage(title, args, Path(folder), rows)
 
 
