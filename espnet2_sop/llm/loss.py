@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 
-LOGITS = 2**25  # in memory at a time: 128 MiB of float32, some times over
+LOGITS = 2**24  # in memory at a time: 64 MiB of float32, some times over
 
 
 def label_loss(llm: AdaptedCausalLM, hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -66,8 +66,8 @@ def save_pretrained(folder: Path, size: str, vocabulary: int) -> None:
     LlamaForCausalLM(llm).save_pretrained(folder / "llm")
 
 
-def build(folder: Path, size: str, objective: str, trainable: list[str], device: str):
-    """A SOPModel of a size, in training mode, over what `save_pretrained` wrote."""
+def build(folder: Path, size: str, objective: str, trainable: list[str], device: str, checkpoints: bool = False):
+    """A SOPModel of a size, in training mode, over what `save_pretrained` wrote; with gradient checkpoints or not."""
     from espnet2_sop.assembly import build_model
     from espnet2_sop.ctc.serialized import SerializedCTC
     from espnet2_sop.text.vocabulary import save_vocabulary
@@ -76,11 +76,15 @@ def build(folder: Path, size: str, objective: str, trainable: list[str], device:
     save_vocabulary(folder / "vocab", "llm", [""] * 259)
     args = argparse.Namespace(
         encoder="huggingface",
-        encoder_conf={"pretrained": str(folder / "encoder")},
+        encoder_conf={"pretrained": str(folder / "encoder"), "gradient_checkpointing": checkpoints},
         downsampler_conf={"output_size": down},
         separator="lstm",
         separator_conf={"hidden_size": hidden, "branch_size": down},
-        llm_conf={"pretrained": str(folder / "llm"), "dtype": "bfloat16" if device == "cuda" else "float32"},
+        llm_conf={
+            "pretrained": str(folder / "llm"),
+            "dtype": "bfloat16" if device == "cuda" else "float32",
+            "gradient_checkpointing": checkpoints,
+        },
         prompt_conf={},
         ctc_vocab=str(folder / "vocab"),
         num_talkers=3,

@@ -133,7 +133,7 @@ class Runner:
 
 def stage(title: str, args: argparse.Namespace, folder: Path, rows: list[dict]) -> None:
     objective, trainable, ways = STAGES[title]
-    model = synthetic.build(folder, args.size, objective, trainable, args.device)
+    model = synthetic.build(folder, args.size, objective, trainable, args.device, args.gradient_checkpointing)
     runner = Runner(model, rows, args.batch, folder / objective, args.device)
     variants = [ways[:number] for number in range(len(ways) + 1)]
     found: list[list[tuple[float, float]]] = [[] for _ in variants]
@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="mixtures in a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, nargs=2, default=(3.0, 16.0), help="lengths (default: 3 to 16)")
     parser.add_argument("--stages", nargs="+", choices=("1", "2", "3"), default=("1", "2", "3"), help="(default: all)")
+    parser.add_argument("--gradient_checkpointing", action="store_true", help="in all variants, as egs2/librimix")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     args = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
