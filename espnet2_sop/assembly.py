@@ -15,12 +15,13 @@ from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
+from espnet2_sop.front import FRONT_PARTS, FrontEnd
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.model import SOPModel
 from espnet2_sop.separator.lstm import LSTMSeparator
-from espnet2_sop.text.vocabulary import load_vocabulary
+from espnet2_sop.text.vocabulary import TalkerVocabulary, load_vocabulary
 
 encoder_choices = ClassChoices("encoder", ENCODERS, default="huggingface")
 separator_choices = ClassChoices("separator", {"lstm": LSTMSeparator}, default="lstm")
@@ -38,6 +39,34 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     """
     tokenizer = build_tokenizer(args.llm_conf)
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
+    front = build_front(args, vocabulary)
+    conf = {k: v for k, v in args.llm_conf.items() if k != "speaker_change"}
+    llm = construct(
+        "llm_conf", AdaptedCausalLM, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id
+    )
+    return construct(
+        "model_conf",
+        SOPModel,
+        args.model_conf,
+        **{name: getattr(front, name) for name in FRONT_PARTS},
+        projector=torch.nn.Linear(front.downsampler.output_size, llm.hidden_size),
+        llm=llm,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        prompt=construct("prompt_conf", PromptBuilder, args.prompt_conf, tokenizer=tokenizer),
+    )
+
+
+def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> FrontEnd:
+    """Assembles what comes before the LLM.
+
+    Args:
+        args: Values of the task's options.
+        vocabulary: Of the CTC heads.
+
+    Raises:
+        UserError: A key is wrong or missing, the encoder cannot be loaded.
+    """
     encoder = construct("encoder_conf", encoder_class(args.encoder, args.encoder_conf), args.encoder_conf)
     downsampler = construct("downsampler_conf", ConvDownsampler, args.downsampler_conf, input_size=encoder.output_size)
     tap = args.model_conf.get("tap", 2)
@@ -50,24 +79,8 @@ def build_model(args: argparse.Namespace) -> SOPModel:
         input_size=downsampler.output_size if tap else encoder.output_size,
         num_talkers=args.num_talkers,
     )
-    conf = {k: v for k, v in args.llm_conf.items() if k != "speaker_change"}
-    llm = construct(
-        "llm_conf", AdaptedCausalLM, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id
-    )
-    return construct(
-        "model_conf",
-        SOPModel,
-        args.model_conf,
-        encoder=encoder,
-        downsampler=downsampler,
-        separator=separator,
-        ctc=SerializedCTC(separator.output_size, vocabulary.vocab_size, args.num_talkers),
-        projector=torch.nn.Linear(downsampler.output_size, llm.hidden_size),
-        llm=llm,
-        tokenizer=tokenizer,
-        vocabulary=vocabulary,
-        prompt=construct("prompt_conf", PromptBuilder, args.prompt_conf, tokenizer=tokenizer),
-    )
+    ctc = SerializedCTC(separator.output_size, vocabulary.vocab_size, args.num_talkers)
+    return FrontEnd(encoder, downsampler, separator, ctc, tap)
 
 
 def construct(option: str, build: Callable, conf: dict, **parts):

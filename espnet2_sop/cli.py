@@ -14,6 +14,7 @@ COMMANDS = {
     "vocab": "the vocabulary of the serialized CTC heads",
     "stats": "durations, overlap and token statistics of the formatted data",
     "plan": "parameters, memory and hours of trainings before they are run, computed",
+    "cache": "compute once what the frozen parts of a training give for its mixtures",
     "train": "train one stage (sot, ctc, sop or joint) with ESPnet's trainer",
     "decode": "decode data directories with a trained model",
     "score": "cpWER, order WER, slot WER and talker counts of hypotheses",

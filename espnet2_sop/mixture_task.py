@@ -7,7 +7,7 @@ from espnet2.tasks.abs_task import scheduler_classes
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import loader
-from espnet2_sop.mixture.iterator import SeededEpochs, SimulationIterFactory
+from espnet2_sop.mixture.iterator import MixtureIterFactory, SeededEpochs
 from espnet2_sop.trainer import SafeTrainer
 
 loader.register()
@@ -56,14 +56,15 @@ class MixtureTask:
 
     @classmethod
     def build_sequence_iter_factory(cls, args, iter_options, mode: str):
-        """Static sets go through ESPnet's samplers; a simulation draws its mixtures anew in every epoch."""
-        paths = iter_options.data_path_and_name_and_type
-        if not any(path.endswith(".yaml") for path, _, kind in paths if kind == "mixture"):
-            if mode == "train" and args.single_talker_epochs:
-                raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
+        """Training batches are cut anew in every epoch, by audio and text; others go through ESPnet's samplers."""
+        mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
+        path = next(mixtures, "")
+        drawn = path.endswith(".yaml")
+        if mode == "train" and args.single_talker_epochs and not drawn:
+            raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
+        if not drawn and (mode != "train" or not path or iter_options.batch_type != "numel"):
             return super().build_sequence_iter_factory(args, iter_options, mode)
-        (path,) = {path for path, _, kind in paths if kind == "mixture"}
-        return SimulationIterFactory(
+        return MixtureIterFactory(
             store=loader.open_store(path),
             dataset=cls.build_dataset(args, iter_options),
             batch_bins=iter_options.batch_bins,

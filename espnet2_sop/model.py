@@ -4,14 +4,16 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from rapidfuzz.distance import Levenshtein
-from torch.nn import functional as F
 
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
+from espnet2_sop.ctc.table import from_table
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.speech import HuggingFaceEncoder
 from espnet2_sop.encoder.whisper import WhisperEncoder
 from espnet2_sop.errors import UserError
+from espnet2_sop.front import FrontEnd
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.loss import label_loss
 from espnet2_sop.llm.prompt import PromptBuilder, corrupt
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 from espnet2_sop.mixture import SAMPLE_RATE
@@ -22,7 +24,7 @@ from espnet2_sop.text.vocabulary import TalkerVocabulary
 IGNORE = -1  # padding of text
 
 
-class SOPModel(AbsESPnetModel):
+class SOPModel(FrontEnd, AbsESPnetModel):
     """Serialized Output Prompting (arXiv 2509.04488).
 
     Args:
@@ -66,27 +68,18 @@ class SOPModel(AbsESPnetModel):
         ctc_stop_gradient: bool = False,
         extract_feats_in_collect_stats: bool = False,
     ):
-        super().__init__()
+        super().__init__(encoder, downsampler, separator, ctc, tap, trainable, ctc_stop_gradient)
         loss_share(objective, ctc_weight)  # before anything is used: a wrong value is an error
         self.wanted_ctc_weight = ctc_weight
-        self.encoder = encoder
-        self.downsampler = downsampler
-        self.separator = separator
-        self.ctc = ctc
         self.projector = projector
         self.llm = llm
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.prompt = prompt
-        self.trainable = trainable
-        self.tap = tap
         self.sop_corruption = sop_corruption
-        self.ctc_stop_gradient = ctc_stop_gradient
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.use(objective)
         self._choose_trained(trainable)
-        self.register_state_dict_post_hook(self._drop_never_trained)
-        self.register_load_state_dict_post_hook(self._expect_no_never_trained)
 
     @property
     def num_talkers(self) -> int:
@@ -137,24 +130,6 @@ class SOPModel(AbsESPnetModel):
 
     # ---------------------------------------------------------------- forward
 
-    def encode(self, speech: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Waveforms (B, T), (B,) -> frames and lengths of the encoder and of every downsampling block."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and "encoder" in self.trainable):
-            frames = self.encoder(speech, lengths)
-        return [frames, *self.downsampler(*frames)]
-
-    def ctc_log_probs(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Output of `encode` -> S log-probability tensors (B, F, V + 1) and their lengths (B,)."""
-        frames, lengths = levels[self.tap]
-        if self.ctc_stop_gradient:
-            frames = frames.detach()
-        return self.ctc(self.separator(frames, lengths)), lengths
-
-    def talkers(self, levels, heads=None) -> list[list[TalkerTokens]]:
-        """Greedy output of the serialized CTC heads, B lists of S slots; `heads` is that of `ctc_log_probs`."""
-        with torch.no_grad():
-            return self.ctc.greedy(*(heads or self.ctc_log_probs(levels)))
-
     def sop(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
         """CTC output -> prompt ids of the LLM, B lists. No gradient flows through it."""
         return [self.prompt.sop_ids([self._spell(slot) for slot in row]) for row in talkers]
@@ -178,31 +153,45 @@ class SOPModel(AbsESPnetModel):
 
     def forward(
         self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
         text: torch.Tensor,
         text_lengths: torch.Tensor,
+        speech: torch.Tensor | None = None,
+        speech_lengths: torch.Tensor | None = None,
+        frames: torch.Tensor | None = None,
+        frames_lengths: torch.Tensor | None = None,
+        sop: torch.Tensor | None = None,
+        sop_lengths: torch.Tensor | None = None,
         **talker_texts: torch.Tensor,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss of the stage's objective.
 
         Args:
-            speech: (B, T) float, 16 kHz, zero-padded.
-            speech_lengths: (B,) samples.
             text: (B, U) ids of the serialized text with `<sc>` and end of sequence, padded with -1.
             text_lengths: (B,).
+            speech: (B, T) float, 16 kHz, zero-padded.
+            speech_lengths: (B,) samples.
+            frames: (B, F, D) instead of speech: frames of level `kept_level` that were kept, zero-padded.
+            frames_lengths: (B,).
+            sop: (B, N, 4) output of the CTC heads that was kept (`ctc.table`); computed when not given.
+            sop_lengths: (B,).
             talker_texts: `text_spk1`, `text_spk1_lengths`, ... for all S slots: (B, U_i) CTC ids in start order.
 
         Returns:
             Loss, statistics for the log, and the batch size as weight, all (1,) so that ESPnet can average them over
             processes.
         """
-        levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
+        if frames is None:
+            levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
+        else:
+            levels = self.downsample(frames, frames_lengths, self.kept_level)
         heads = self.ctc_log_probs(levels) if self.ctc_weight else None
         parts, stats = [], {}
         if self.ctc_weight < 1:
             targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
-            loss, stats = self._llm_loss(levels, targets, heads)
+            talkers = None
+            if sop is not None:
+                talkers = [from_table(row[:n], self.num_talkers) for row, n in zip(sop, sop_lengths, strict=True)]
+            loss, stats = self._llm_loss(levels, targets, heads, talkers)
             parts.append((1 - self.ctc_weight, "loss_ce", loss))
         if self.ctc_weight:
             loss, ctc_stats = self._ctc_loss(*heads, talker_texts)
@@ -211,27 +200,27 @@ class SOPModel(AbsESPnetModel):
         if len(parts) > 1:
             stats |= {name: loss.detach() for _, name, loss in parts}
         loss = sum(share * part for share, _, part in parts)
-        return force_gatherable((loss, {"loss": loss.detach(), **stats}, float(speech.size(0))), loss.device)
+        return force_gatherable((loss, {"loss": loss.detach(), **stats}, float(text.size(0))), loss.device)
 
-    def _llm_loss(self, levels, targets: list[list[int]], heads=None) -> tuple[torch.Tensor, dict]:
+    def _llm_loss(self, levels, targets: list[list[int]], heads=None, talkers=None) -> tuple[torch.Tensor, dict]:
         """Cross entropy over the labels of the batch; logits exist at label positions only.
 
         Args:
             levels: Output of `encode`.
             targets: Ids each row shall write.
             heads: Output of `ctc_log_probs` where it is known already.
+            talkers: Output of `talkers` where it is known already.
         """
-        sop, stats = self._training_prompt(levels, targets, heads)
+        sop, stats = self._training_prompt(levels, targets, heads, talkers)
         frames, lengths = levels[-1]
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
-        logits = self.llm.logits(hidden[inputs.label_rows, inputs.label_columns]).float()
-        share = label_share(len(inputs.labels), len(targets), logits.device)
-        loss = F.cross_entropy(logits, inputs.labels, reduction="sum") * share
-        stats["acc"] = (logits.argmax(-1) == inputs.labels).sum() * share
-        return loss, stats
+        loss, correct = label_loss(self.llm, hidden[inputs.label_rows, inputs.label_columns], inputs.labels)
+        share = label_share(len(inputs.labels), len(targets), loss.device)
+        stats["acc"] = correct * share
+        return loss * share, stats
 
-    def _training_prompt(self, levels, targets, heads) -> tuple[list[list[int]] | None, dict]:
+    def _training_prompt(self, levels, targets, heads, talkers) -> tuple[list[list[int]] | None, dict]:
         """The prompts that the LLM reads in training, and how wrong those of the heads are."""
         source = self.prompt.sop_source if "sop" in OBJECTIVES[self.objective] else "none"
         if source == "none":
@@ -240,10 +229,10 @@ class SOPModel(AbsESPnetModel):
         if source == "reference":
             sop = self.reference_sop(targets)
         else:
-            talkers = self.talkers(levels, heads)
+            talkers = talkers or self.talkers(levels, heads)
             sop = self.sop(talkers)
             words = [join([self.llm_ids(slot.tokens) for slot in row], self.tokenizer.sc_id) for row in talkers]
-            stats["sop_error"] = token_error(words, [target[:-1] for target in targets], levels[0][0].device)
+            stats["sop_error"] = token_error(words, [target[:-1] for target in targets], levels[-1][0].device)
         if self.training:
             sop = [corrupt(ids, self.sop_corruption) for ids in sop]
         return sop, stats
@@ -266,20 +255,6 @@ class SOPModel(AbsESPnetModel):
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Not needed: shapes come from the manifest (`espnet2-sop format`)."""
         raise RuntimeError("statistics come from the manifest: use `espnet2-sop format` and `espnet2-sop stats`")
-
-    # ------------------------------------------------------------ checkpoints
-
-    def _never_trained(self, name: str) -> bool:
-        return any(name.startswith(f"encoder.{prefix}") for prefix in self.encoder.never_trained)
-
-    @staticmethod
-    def _drop_never_trained(module, state, prefix, metadata):
-        for name in [k for k in state if module._never_trained(k.removeprefix(prefix))]:
-            del state[name]
-
-    @staticmethod
-    def _expect_no_never_trained(module, incompatible):
-        incompatible.missing_keys[:] = [k for k in incompatible.missing_keys if not module._never_trained(k)]
 
 
 def label_share(labels: int, mixtures: int, device) -> torch.Tensor:

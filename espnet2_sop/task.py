@@ -8,6 +8,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, separator_choices
+from espnet2_sop.cache.plan import KINDS
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture_task import MixtureTask
 from espnet2_sop.model import IGNORE, SOPModel
@@ -29,6 +30,9 @@ class SOPTask(MixtureTask, AbsTask):
         group = parser.add_argument_group("Serialized Output Prompting")
         group.add_argument("--ctc_vocab", type=str_or_none, help="folder made by `espnet2-sop vocab`")
         group.add_argument("--num_talkers", type=int, default=3, help="talker slots of the model")
+        group.add_argument("--cache", type=str_or_none, help="folder made by `espnet2-sop cache`")
+        group.add_argument("--cache_kinds", nargs="+", choices=KINDS, default=list(KINDS), help="what is read from it")
+        group.add_argument("--cache_dtype", choices=("float32", "bfloat16"), help="of frames [llm_conf.dtype]")
         cls.add_mixture_arguments(parser)
         for name, text in {
             "downsampler": "ConvDownsampler",
@@ -52,11 +56,11 @@ class SOPTask(MixtureTask, AbsTask):
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        return ("speech",) if inference else ("speech", "text")
+        return ("speech",) if inference else ("text",)
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        return ()
+        return () if inference else ("speech", *KINDS)  # frames instead of speech
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> SOPModel:

@@ -14,7 +14,7 @@ from espnet2_sop.files import read_configs
 FREE = re.compile(
     "ngpu|num_workers|max_epoch|patience|keep_nbest_models|nbest_averaging_interval|log_.*|valid_batch_.*|dist_.*"
     "|multiprocessing_distributed|local_rank|use_(matplotlib|tensorboard|wandb)|wandb_.*|num_att_plot|output_dir|config"
-    "|resume|dry_run|print_config|required|.*_cache_size|unused_parameters|gradient_as_bucket_view|.*shape_file"
+    "|resume|dry_run|print_config|required|cache.*|.*_cache_size|unused_parameters|gradient_as_bucket_view|.*shape_file"
 )
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
@@ -33,6 +33,7 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --ctc_vocab DIR                          made by espnet2-sop vocab
   --vocab_dir DIR                          where the ctc_vocab of the configuration is (llm when it names none)
   --num_talkers S                          talker slots of the model (default 3)
+  --cache DIR                              frozen parts are not computed: read what espnet2-sop cache has kept in DIR
   --ngpu N                                 0 is CPU; several need --multiprocessing_distributed true
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
@@ -156,7 +157,14 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(task, rest, config, " + ".join(known.config))
     if not args.print_config:
         go_on_or_start(args)
+        if getattr(args, "cache", None):
+            from espnet2_sop.cache.plan import read_caches
+
+            read_caches(args)
+    from espnet2_sop.memory import advice, in_one_line
+
     try:
-        task.main(args=args)
+        with in_one_line(args):
+            task.main(args=args)
     except ProcessRaisedException as error:
-        raise mistake_of_child(error) or error from None
+        raise mistake_of_child(error) or advice(error, args) or error from None

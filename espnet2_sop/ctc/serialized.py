@@ -1,6 +1,6 @@
 """Serialized CTC: one head per talker slot, slot i bound to the talker who starts i-th."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -63,7 +63,12 @@ class SerializedCTC(nn.Module):
 
     def forward(self, streams: list[torch.Tensor]) -> list[torch.Tensor]:
         """S tensors (B, F, D) -> S tensors of log-probabilities (B, F, vocab_size + 1), float32."""
-        return [head(x).float().log_softmax(-1) for head, x in zip(self.heads, streams, strict=True)]
+        return list(self.one_by_one(streams))
+
+    def one_by_one(self, streams: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The same, each computed when it is asked for: with a large vocabulary one of them fills gigabytes."""
+        for head, stream in zip(self.heads, streams, strict=True):
+            yield head(stream).float().log_softmax(-1)
 
     def loss(
         self, log_probs: list[torch.Tensor], lengths: torch.Tensor, targets: list[tuple[torch.Tensor, torch.Tensor]]
@@ -89,7 +94,7 @@ class SerializedCTC(nn.Module):
         return torch.stack(losses, 1), torch.stack(impossible, 1)
 
     @torch.no_grad()
-    def greedy(self, log_probs: list[torch.Tensor], lengths: torch.Tensor) -> list[list[TalkerTokens]]:
+    def greedy(self, log_probs: Iterable[torch.Tensor], lengths: torch.Tensor) -> list[list[TalkerTokens]]:
         """Best path of each slot.
 
         Args:

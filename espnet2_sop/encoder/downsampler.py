@@ -28,18 +28,21 @@ class ConvDownsampler(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(output_size) if layer_norm else nn.Identity() for _ in self.convs)
 
-    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Returns the outputs of all blocks.
+    def forward(
+        self, frames: torch.Tensor, lengths: torch.Tensor, first: int = 0
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Returns the outputs of all blocks from `first` on.
 
         Args:
-            frames: (B, F, D) encoder output, zero behind the end of each row.
+            frames: (B, F, D) encoder output, or that of the block before `first`, zero behind the end of each row.
             lengths: (B,) frames.
+            first: Number of blocks that the frames have passed.
 
         Returns:
             For each block (B, ceil(F / 2^k), output_size), zero behind the end, and lengths (B,).
         """
         outputs = []
-        for conv, norm in zip(self.convs, self.norms, strict=True):
+        for conv, norm in zip(self.convs[first:], self.norms[first:], strict=True):
             frames = norm(nn.functional.glu(conv(frames.transpose(1, 2)), dim=1).transpose(1, 2))
             lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
             frames = frames * length_mask(lengths, frames.size(1))[..., None]

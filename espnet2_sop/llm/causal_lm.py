@@ -129,6 +129,11 @@ class AdaptedCausalLM(nn.Module):
         """(..., hidden_size) -> (..., vocabulary)."""
         return self.base.get_output_embeddings()(hidden)
 
+    def output_parameters(self) -> list[nn.Parameter]:
+        """All parameters that `logits` depends on."""
+        row = self.sc_input if self.sc_output is None else self.sc_output
+        return [*self.base.get_output_embeddings().parameters(), row]
+
     def _embed_sc(self, module, args, output):
         return torch.where((args[0] == self.sc_id)[..., None], self.sc_input.to(output.dtype), output)
 

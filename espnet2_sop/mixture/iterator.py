@@ -1,4 +1,4 @@
-"""Batches of mixtures for ESPnet's trainer, drawn anew in every epoch."""
+"""Batches of mixtures for ESPnet's trainer, cut anew in every epoch."""
 
 import functools
 import itertools
@@ -12,37 +12,49 @@ from torch.utils.data import DataLoader, Dataset
 
 from espnet2_sop.mixture.loader import MixtureStore
 
-JITTER = 0.1  # lengths are sorted as if up to 10 % longer or shorter, so that partners in a batch change
+JITTER = 0.1  # texts are sorted as if up to 10 % longer or shorter, so that partners in a batch change
+BUCKET = 1.1  # longest over shortest mixture of those that are sorted by their texts
 
 
 def length_batches(
-    lengths: Mapping[str, int], batch_bins: int, max_batch_size: int | None, rng: np.random.Generator
+    lengths: Mapping[str, int],
+    text_lengths: Mapping[str, int],
+    batch_bins: int,
+    max_batch_size: int | None,
+    rng: np.random.Generator,
 ) -> list[list[str]]:
-    """Cuts ids, sorted by jittered length, into batches of similar length.
+    """Cuts ids into batches of similar length of audio and, among those, of text.
+
+    Mixtures of similar length make a bucket, and are sorted by their texts in it: up in one bucket, down in the next,
+    so that a batch across the border has similar texts, too. For the LLM text counts as much as audio: three talkers
+    say three times what one says in the same time.
 
     Args:
         lengths: {id: samples}.
+        text_lengths: {id: characters}.
         batch_bins: Most samples in a batch with its padding: longest mixture times batch size. A mixture that is
             longer makes a batch of its own.
         max_batch_size: Most mixtures in a batch; None: as many as batch_bins allows.
-        rng: Decides the jitter.
+        rng: Decides the borders of the buckets and the jitter.
 
     Returns:
         Batches of ids, short mixtures first; every id is in exactly one.
     """
-    jittered = np.array(list(lengths.values())) * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
     names = list(lengths)
+    samples = np.array([lengths[name] for name in names])
+    buckets = np.floor(np.log(np.maximum(samples, 1)) / np.log(BUCKET) + rng.random())
+    texts = np.array([text_lengths[name] for name in names]) * rng.uniform(1 - JITTER, 1 + JITTER, len(names))
+    order = np.lexsort((np.where(buckets % 2, -texts, texts), buckets))
     most = max_batch_size or len(names)
     batches: list[list[str]] = []
     longest = 0
-    for index in np.argsort(jittered, kind="stable"):
-        name = names[index]
-        longest = max(longest, lengths[name])
+    for index in order:
+        longest = max(longest, samples[index])
         if batches and len(batches[-1]) < most and longest * (len(batches[-1]) + 1) <= batch_bins:
-            batches[-1].append(name)
+            batches[-1].append(names[index])
         else:
-            batches.append([name])
-            longest = lengths[name]
+            batches.append([names[index]])
+            longest = samples[index]
     return batches
 
 
@@ -51,8 +63,8 @@ def shard(batch: Sequence[str], rank: int, world_size: int) -> list[str]:
     return list(itertools.islice(itertools.cycle(batch), max(len(batch), world_size)))[rank::world_size]
 
 
-class SimulationIterFactory(AbsIterFactory):
-    """Iterators over the mixtures of a store, drawn and batched by (seed, epoch) alone.
+class MixtureIterFactory(AbsIterFactory):
+    """Iterators over the mixtures of a store, drawn (if it is a simulation) and batched by (seed, epoch) alone.
 
     So a run that resumes at some epoch sees the batches that an uninterrupted run would have seen.
 
@@ -63,7 +75,7 @@ class SimulationIterFactory(AbsIterFactory):
         max_batch_size: Most mixtures in a batch, over all processes; None: as many as batch_bins allows.
         seed: Seed of jitter, order of batches and workers.
         collate_fn: Makes a batch of data.
-        num_iters_per_epoch: Use only so many batches of each epoch.
+        num_iters_per_epoch: So many batches in each epoch; if there are fewer, all of them are cut anew and follow.
         single_talker_epochs: So many epochs at the start have single talkers only.
         num_workers: Processes that read data; 0 reads in the trainer, where decoded audio is remembered.
         pin_memory: As in torch's DataLoader.
@@ -103,9 +115,13 @@ class SimulationIterFactory(AbsIterFactory):
         """Draws the mixtures of an epoch and returns this process's batches of their ids."""
         self.store.set_epoch(epoch, single_talkers=epoch <= self.single_talker_epochs)
         rng = np.random.default_rng([self.seed, epoch])
-        batches = length_batches(self.store.lengths(), self.batch_bins, self.max_batch_size, rng)
-        if shuffle:
-            rng.shuffle(batches)
+        lengths, texts = self.store.lengths(), self.store.text_lengths()
+        batches: list[list[str]] = []
+        while not batches or len(batches) < (self.num_iters_per_epoch or 0):
+            found = length_batches(lengths, texts, self.batch_bins, self.max_batch_size, rng)
+            if shuffle:
+                rng.shuffle(found)
+            batches += found
         return [shard(batch, self.rank, self.world_size) for batch in batches[: self.num_iters_per_epoch]]
 
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> DataLoader:

@@ -70,6 +70,10 @@ class MixtureStore:
         """{id: samples} of the rendered mixtures."""
         return {name: mixture.num_samples for name, mixture in self.mixtures.items()}
 
+    def text_lengths(self) -> dict[str, int]:
+        """{id: characters of all talkers}."""
+        return {name: sum(len(s.text) for s in mixture.sources) for name, mixture in self.mixtures.items()}
+
     def waveform(self, name: str) -> np.ndarray:
         """Renders one mixture: (T,) float32, 16 kHz."""
         return render(self.mixtures[name], shared_reader())
@@ -113,8 +117,13 @@ class MixtureTexts(_Loader):
 
 
 def register() -> None:
-    """Makes the types `mixture` and `mixture_text` known to ESPnet's datasets (`--*_data_path_and_name_and_type`)."""
+    """Makes the types `mixture`, `mixture_text` and `cached` known to ESPnet's datasets
+    (`--*_data_path_and_name_and_type`)."""
     from espnet2.train.dataset import DATA_TYPES
+
+    from espnet2_sop.cache.store import CachedTensors
+
+    DATA_TYPES["cached"] = dict(func=CachedTensors, kwargs=[], help="A folder made by `espnet2-sop cache`.")
 
     # ESPnet takes the first entry that the name starts with, so the longer one comes first.
     DATA_TYPES["mixture_text"] = dict(

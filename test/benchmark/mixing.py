@@ -12,6 +12,7 @@ import argparse
 import csv
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -127,6 +128,29 @@ def rendering(title: str, manifest: Path, count: int) -> None:
     print(f"{title}: {seconds / cpu:.0f} times real time per core ({seconds / wall:.0f} by the clock)", flush=True)
 
 
+def against_stored(drawn: Path, stored: Path, count: int, rounds: int = 5) -> None:
+    """Prints what mixing while reading costs more than reading the same mixtures from stored WAV, in turn."""
+    from espnet2_sop.mixture.audio import AudioReader
+    from espnet2_sop.mixture.manifest import read_manifest
+    from espnet2_sop.mixture.render import render
+
+    sets = [read_manifest(path)[:count] for path in (drawn, stored)]
+    found: list[list[float]] = [[], []]
+    for number in range(rounds + 1):  # the first one warms up
+        for mixtures, seconds in zip(sets, found, strict=True):
+            start = time.process_time()
+            samples = sum(len(render(mixture, AudioReader())) for mixture in mixtures)
+            if number:
+                seconds.append((time.process_time() - start) / samples * 16000 * 3600)
+    mixing, reading = (statistics.median(seconds) for seconds in found)
+    ratio = statistics.median(a / b for a, b in zip(*found, strict=True))
+    print(
+        f"an hour of 2 talkers: {mixing:.1f} s of CPU mixed while reading, {reading:.1f} s from stored WAV: "
+        f"{ratio:.1f} times (median of {rounds} rounds in turn)",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of LibriMix (default: %(default)s)")
@@ -155,6 +179,7 @@ def main() -> None:
         stored = ["--store_mixtures", root / "wav", "--nj", 2, "--out", data / "stored"]
         command("store the mixtures of two talkers", "prepare", "librimix", "--csv", *csvs, *roots, *stored)
         rendering("2 talkers from stored WAV", data / "stored/mixtures.jsonl", 150)
+        against_stored(data / "2/mixtures.jsonl", data / "stored/mixtures.jsonl", 150)
 
 
 if __name__ == "__main__":

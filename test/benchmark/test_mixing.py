@@ -13,4 +13,5 @@ def test_the_benchmark_runs_at_a_tiny_size(tmp_path, monkeypatch, capfd):
     said = capfd.readouterr().out
     assert "prepare train: " in said
     assert said.count("times real time per core") == 3
+    assert "times (median of 5 rounds in turn)" in said
     assert not list(tmp_path.iterdir())

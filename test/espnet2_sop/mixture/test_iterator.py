@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_sop.mixture.iterator import SimulationIterFactory, length_batches, shard
+from espnet2_sop.mixture.iterator import MixtureIterFactory, length_batches, shard
 
 ids = st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.integers(1, 100), max_size=60)
 
@@ -22,6 +22,9 @@ class Store:
     def lengths(self):
         return self.table
 
+    def text_lengths(self):
+        return {name: length // 100 for name, length in self.table.items()}
+
 
 class Dataset(torch.utils.data.Dataset):
     def __getitem__(self, name):
@@ -29,24 +32,35 @@ class Dataset(torch.utils.data.Dataset):
 
 
 def factory(**options):
-    return SimulationIterFactory(Dataset(), Store(), batch_bins=40_000, max_batch_size=8, seed=4, **options)
+    return MixtureIterFactory(Dataset(), Store(), batch_bins=40_000, max_batch_size=8, seed=4, **options)
 
 
 @given(lengths=ids, bins=st.integers(1, 500), most=st.none() | st.integers(1, 7), seed=st.integers(0, 99))
 def test_every_id_is_in_one_batch_and_batches_fit(lengths, bins, most, seed):
-    batches = length_batches(lengths, bins, most, np.random.default_rng(seed))
+    texts = {name: len(name) for name in lengths}
+    batches = length_batches(lengths, texts, bins, most, np.random.default_rng(seed))
     assert sorted(name for batch in batches for name in batch) == sorted(lengths)
     for batch in batches:
         assert 1 <= len(batch) <= (most or len(lengths))
         assert len(batch) == 1 or max(lengths[name] for name in batch) * len(batch) <= bins
-    assert batches == length_batches(lengths, bins, most, np.random.default_rng(seed))
+    assert batches == length_batches(lengths, texts, bins, most, np.random.default_rng(seed))
 
 
-def test_batches_hold_similar_lengths_and_change():
-    lengths = {f"m{i}": 1000 + 10 * i for i in range(400)}
-    first, second = (length_batches(lengths, 40_000, 16, np.random.default_rng(seed)) for seed in (1, 2))
-    padded = sum(max(lengths[name] for name in batch) * len(batch) for batch in first)
-    assert padded < 1.2 * sum(lengths.values())
+def padding(batches, lengths):
+    """Size of the padded batches over what is in them."""
+    return sum(max(lengths[name] for name in batch) * len(batch) for batch in batches) / sum(lengths.values())
+
+
+def test_batches_hold_similar_audio_and_similar_text_and_change():
+    """By audio alone, a third of what the LLM reads would be padding: three talkers say more in the same time."""
+    rng = np.random.default_rng(0)
+    lengths = {f"m{i}": int(n) for i, n in enumerate(rng.integers(30_000, 300_000, 2000))}
+    texts = {name: int(n / 1000 * rng.integers(1, 4)) for name, n in lengths.items()}
+    first, second = (length_batches(lengths, texts, 2_000_000, None, np.random.default_rng(seed)) for seed in (1, 2))
+    assert padding(first, lengths) < 1.1
+    assert padding(first, texts) < 1.25
+    nothing_said = length_batches(lengths, dict.fromkeys(lengths, 0), 2_000_000, None, np.random.default_rng(1))
+    assert padding(nothing_said, texts) > 1.4
     assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
 
 
@@ -87,6 +101,9 @@ def test_no_process_is_without_work(batch, world_size):
 
 def test_number_of_iterations_and_order():
     assert len(factory(num_iters_per_epoch=3).build_iter(1)) == 3
+    one_round = len(factory().batches(1))
+    more = factory(num_iters_per_epoch=2 * one_round + 1).batches(1)  # a learning rate counts on so many updates
+    assert len(more) == 2 * one_round + 1 and more[:one_round] == factory().batches(1)
     ordered = factory().batches(1, shuffle=False)
     assert factory().batches(1) != ordered
     assert sorted(map(sorted, factory().batches(1))) == sorted(map(sorted, ordered))

@@ -1,0 +1,105 @@
+"""What comes before the LLM: speech to frames and, by Separator and serialized CTC, to a first transcript."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
+
+FRONT_PARTS = ("encoder", "downsampler", "separator", "ctc")
+
+
+def kept_level(trainable: Sequence[str], tap: int) -> int:
+    """The last level of frames that a training with a frozen encoder does not change.
+
+    Returns:
+        0 for the encoder's frames, `tap` where the downsampler is frozen, too: everything is computed from there.
+    """
+    return 0 if "downsampler" in trainable else tap
+
+
+class FrontEnd(nn.Module):
+    """Speech encoder, downsampler, Separator and CTC heads.
+
+    Args:
+        encoder: Waveform to frames.
+        downsampler: Stride-2 blocks.
+        separator: Fed from block `tap`; None where only frames are wanted.
+        ctc: Serialized CTC heads; None likewise.
+        tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
+        trainable: Parts that are trained, as in `model_conf.trainable`.
+        ctc_stop_gradient: The Separator reads frames without gradient.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        downsampler: nn.Module,
+        separator: nn.Module | None,
+        ctc: SerializedCTC | None,
+        tap: int,
+        trainable: Sequence[str] = (),
+        ctc_stop_gradient: bool = False,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.downsampler = downsampler
+        self.separator = separator
+        self.ctc = ctc
+        self.tap = tap
+        self.trainable = trainable
+        self.ctc_stop_gradient = ctc_stop_gradient
+        self.register_state_dict_post_hook(self._drop_never_trained)
+        self.register_load_state_dict_post_hook(self._expect_no_never_trained)
+
+    @property
+    def kept_level(self) -> int:
+        """The level of frames that may be kept on disk and given to `downsample` instead of being encoded."""
+        return kept_level(self.trainable, self.tap)
+
+    def encode(self, speech: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Waveforms (B, T), (B,) -> frames and lengths of the encoder and of every downsampling block."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and "encoder" in self.trainable):
+            frames, lengths = self.encoder(speech, lengths)
+        return self.downsample(frames, lengths)
+
+    def downsample(self, frames: torch.Tensor, lengths: torch.Tensor, level: int = 0) -> list:
+        """Goes on from frames of a level.
+
+        Args:
+            frames: (B, F, D), zero behind the end of each row.
+            lengths: (B,).
+            level: 0 for the encoder's frames, k for those of the k-th block.
+
+        Returns:
+            Frames and lengths of all levels as `encode` gives them; None for those below `level`.
+        """
+        return [*[None] * level, (frames, lengths), *self.downsampler(frames, lengths, level)]
+
+    def ctc_log_probs(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Output of `encode` -> S log-probability tensors (B, F, V + 1) and their lengths (B,)."""
+        frames, lengths = levels[self.tap]
+        if self.ctc_stop_gradient:
+            frames = frames.detach()
+        return self.ctc(self.separator(frames, lengths)), lengths
+
+    def talkers(self, levels, heads=None) -> list[list[TalkerTokens]]:
+        """Greedy output of the serialized CTC heads, B lists of S slots; `heads` is that of `ctc_log_probs`."""
+        with torch.no_grad():
+            if heads:
+                return self.ctc.greedy(*heads)
+            frames, lengths = levels[self.tap]
+            return self.ctc.greedy(self.ctc.one_by_one(self.separator(frames, lengths)), lengths)
+
+    def _never_trained(self, name: str) -> bool:
+        return any(name.startswith(f"encoder.{prefix}") for prefix in self.encoder.never_trained)
+
+    @staticmethod
+    def _drop_never_trained(module, state, prefix, metadata):
+        for name in [k for k in state if module._never_trained(k.removeprefix(prefix))]:
+            del state[name]
+
+    @staticmethod
+    def _expect_no_never_trained(module, incompatible):
+        incompatible.missing_keys[:] = [k for k in incompatible.missing_keys if not module._never_trained(k)]

@@ -1,0 +1,49 @@
+"""What a user can do when the memory is full."""
+
+import argparse
+import contextlib
+import re
+import traceback
+from collections.abc import Iterator
+
+from espnet2_sop.errors import UserError
+
+FULL = re.compile(r"\bOutOfMemoryError\b|out of memory|not enough memory|can't allocate memory|\bMemoryError\b")
+
+
+def advice(error: BaseException, args: argparse.Namespace) -> UserError | None:
+    """The one line for an error that says that memory is full, None for any other.
+
+    Args:
+        error: May carry the traceback of a spawned process in its text.
+        args: Options of the training.
+    """
+    told = "".join(traceback.format_exception(error))
+    if not FULL.search(told):
+        return None
+    if "validate_one_epoch" in told:
+        return UserError(f"out of memory in validation: lower valid_batch_bins (now {args.valid_batch_bins})")
+    if "fill_one" in told:
+        now = args.valid_batch_bins or args.batch_bins
+        return UserError(f"out of memory: lower valid_batch_bins (now {now})")
+    ways = [
+        f"lower batch_bins (now {args.batch_bins}) and raise accum_grad (now {args.accum_grad}) by the same factor: "
+        "the updates stay as they are"
+    ]
+    parts = ("encoder", "llm") if hasattr(args, "llm_conf") else ()
+    off = [f"{name}_conf.gradient_checkpointing" for name in parts
+           if not getattr(args, f"{name}_conf").get("gradient_checkpointing")]  # fmt: skip
+    if off:
+        ways.append(f"set {' and '.join(off)} to true")
+    return UserError(f"out of memory: {'; or '.join(ways)}")
+
+
+@contextlib.contextmanager
+def in_one_line(args: argparse.Namespace) -> Iterator[None]:
+    """Turns what a full memory raises within into a UserError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is that of the CPU
+        if told := advice(error, args):
+            raise told from None
+        raise
