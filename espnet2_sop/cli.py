@@ -19,6 +19,7 @@ COMMANDS = {
     "score": "cpWER, order WER, slot WER and talker counts of hypotheses",
     "table": "gather all scores into results.json and RESULTS.md",
     "compare": "paired bootstrap between two systems on one test set",
+    "report": "one HTML file of an experiment: results, curves, examples to listen to",
     "pack": "put a trained model into one folder and one zip",
 }
 
