@@ -32,16 +32,17 @@ def curve_figures(runs: Sequence[Run], looks: dict[str, Look]) -> Iterator[Figur
     for stage, group in groupby([run for run in runs if run.epochs], key=lambda run: run.stage):
         trained = list(group)
         panels = [
-            Panel(
-                label, lambda axes, s=statistic, y=label, f=factor, r=trained: draw_statistic(axes, r, s, y, f, looks)
-            )
+            Panel(label, lambda axes, s=statistic, f=factor, r=trained: draw_statistic(axes, r, s, f, looks))
             for statistic, (label, factor) in STATISTICS.items()
             if any(run.curve(part, statistic)[0] for run in trained for part in PARTS)
         ]
         slots = sorted({name for run in trained for name in known(run, "valid") if name.startswith(SLOT)})
         if slots:
             panels.append(
-                Panel("valid, by talker slot", lambda axes, r=trained, s=slots: draw_slots(axes, r, s, looks))
+                Panel(
+                    "token error rate by talker, valid (%)",
+                    lambda axes, r=trained, s=slots: draw_slots(axes, r, s, looks),
+                )
             )
         name = f"curves_stage{stage}" if stage else "curves_baselines"
         caption = "Solid: valid, dashed: train (with dropout, in the course of the epoch)."
@@ -53,9 +54,7 @@ def known(run: Run, part: str) -> set[str]:
     return {name for values in run.epochs.values() for name in values.get(part, {})}
 
 
-def draw_statistic(
-    axes: Axes, runs: Sequence[Run], statistic: str, label: str, factor: float, looks: dict[str, Look]
-) -> None:
+def draw_statistic(axes: Axes, runs: Sequence[Run], statistic: str, factor: float, looks: dict[str, Look]) -> None:
     """One statistic of all runs, train and valid."""
     for run in runs:
         look = looks[run.name]
@@ -63,7 +62,7 @@ def draw_statistic(
             epochs, values = run.curve(part, statistic)
             marker = look.marker if part == "valid" or len(epochs) == 1 else None
             axes.plot(epochs, [factor * v for v in values], style, color=look.colour, marker=marker, markersize=3.5)
-    finish(axes, label)
+    finish(axes)
 
 
 def draw_slots(axes: Axes, runs: Sequence[Run], slots: Sequence[str], looks: dict[str, Look]) -> None:
@@ -72,7 +71,7 @@ def draw_slots(axes: Axes, runs: Sequence[Run], slots: Sequence[str], looks: dic
         for slot, style in zip(slots, SLOT_STYLES * len(slots), strict=False):
             epochs, values = run.curve("valid", slot)
             axes.plot(epochs, [100 * value for value in values], style, color=looks[run.name].colour)
-    finish(axes, STATISTICS["ter"][0])
+    finish(axes)
     handles = [
         Line2D([], [], color="#444444", linestyle=style, label=f"talker {slot.removeprefix(SLOT)}")
         for slot, style in zip(slots, SLOT_STYLES * len(slots), strict=False)
@@ -80,6 +79,6 @@ def draw_slots(axes: Axes, runs: Sequence[Run], slots: Sequence[str], looks: dic
     axes.legend(handles=handles, fontsize=8)
 
 
-def finish(axes: Axes, label: str) -> None:
-    axes.set(xlabel="epoch", ylabel=label)
+def finish(axes: Axes) -> None:
+    axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -43,12 +43,14 @@ STYLE = {
     "lines.markersize": 5,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "svg.hashsalt": "espnet2_sop",  # the same drawing gives the same file
     "text.parse_math": False,  # a `$` in a name is a `$`
 }
 PANEL = (3.9, 2.9)  # inches; on the page 96 pixels each
 COLUMNS = 3
-PNG_DPI = 200
+DPI = 200  # of PNG, and of what is pixels in SVG
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,11 @@ def upper_limit(values: Sequence[float]) -> float:
 
 
 def name_outside(axes: Axes, outside: dict[str, float]) -> None:
-    """Says in a corner which systems lie outside of the axes, with their lowest value in percent."""
+    """Says above the axes which systems lie outside of them, with their lowest value in percent."""
     if outside:
-        text = "\n".join(f"{name}: {value:.0f} %, outside" for name, value in outside.items())
-        axes.text(0.99, 0.99, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
+        names = [f"{name}: {value:.0f} %" for name, value in outside.items()]
+        text = names[0] if len(names) == 1 else f"{len(names)} systems"
+        axes.set_title(f"{text}, outside", loc="right", fontsize=8, color="#555555")
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
@@ -130,7 +133,7 @@ def panel_svg(panel: Panel, prefix: str) -> str:
     with matplotlib.rc_context({**STYLE, "svg.fonttype": "none"}):
         canvas = Canvas(figsize=panel.size)
         draw_panel(canvas.subplots(), panel)
-        canvas.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        canvas.savefig(file, format="svg", dpi=DPI, transparent=True, metadata={"Date": None})
     svg = file.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r"\bid=\"", rf'id="{prefix}-', svg)
@@ -139,8 +142,8 @@ def panel_svg(panel: Panel, prefix: str) -> str:
 
 def save_figure(figure: Figure, looks: dict[str, Look], folder: Path) -> list[Path]:
     """Writes a figure with its legend as SVG and PNG; returns the files."""
-    columns = min(COLUMNS, len(figure.panels))
-    rows = math.ceil(len(figure.panels) / columns)
+    rows = math.ceil(len(figure.panels) / COLUMNS)
+    columns = math.ceil(len(figure.panels) / rows)
     width, height = figure.panels[0].size
     written = []
     with matplotlib.rc_context(STYLE):
@@ -154,9 +157,9 @@ def save_figure(figure: Figure, looks: dict[str, Look], folder: Path) -> list[Pa
         if figure.legend:
             handles = [line_of(name, looks[name]) for name in figure.legend]
             canvas.legend(handles=handles, loc="outside lower center", ncols=2 * columns)
-        for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": PNG_DPI})):
+        for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {})):
             with atomic_path(folder / f"{figure.name}.{kind}") as part:
-                canvas.savefig(part, format=kind, **options)
+                canvas.savefig(part, format=kind, dpi=DPI, **options)
             written.append(folder / f"{figure.name}.{kind}")
     return written
 

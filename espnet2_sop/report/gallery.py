@@ -1,6 +1,7 @@
 """Examples: audio, and the words of all systems under those of the reference."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
@@ -17,9 +18,29 @@ from espnet2_sop.scoring.table import system_rank
 
 AUDIO_BYTES = 8_000_000  # of all examples together, as FLAC
 LINE_WIDTH = 112  # characters, padding included, before the words of a talker go on in another table
+MOST_NAMES = 2  # of systems that share a row
 TALKER_COLOURS = 6  # classes t0, t1, ... of the style sheet
 
-Row = tuple[str, list[AlignedTalker]]  # label, talkers
+
+@dataclass(frozen=True)
+class Row:
+    """What one or several systems wrote.
+
+    Attributes:
+        names: Their names as HTML.
+        talkers: One for each of the reference, and those that are too many.
+        errors: Of cpWER, in the whole mixture.
+    """
+
+    names: list[str]
+    talkers: list[AlignedTalker]
+    errors: int
+
+    @property
+    def label(self) -> str:
+        """The first names; the list above the words has all."""
+        more = f' <span class="soft">+ {len(self.names) - MOST_NAMES}</span>' if len(self.names) > MOST_NAMES else ""
+        return ", ".join(self.names[:MOST_NAMES]) + more
 
 
 def gallery(experiment: Experiment, number: int, looks: dict[str, Look]) -> str:
@@ -83,13 +104,15 @@ def article(
     if example.id in test_set.durations:
         facts.append(f"{test_set.durations[example.id]:.1f} s")
     rows = aligned_rows(example.id, ref, results, looks)
-    number = max([len(ref), *(len(talkers) for _, talkers in rows)])
+    number = max([len(ref), *(len(row.talkers) for row in rows)])
+    errors = "".join(f"<li>{', '.join(row.names)}: <b>{row.errors}</b></li>" for row in rows)
     return "\n".join(
         [
             f'<article id="example{index}"><h3>{index}. {escape(example.reason)}</h3>',
             f'<p class="soft">{escape(", ".join(facts))}<br><code>{escape(example.id)}</code></p>',
             sound,
             timeline(mixture) if mixture else "",
+            f'<ul class="legend"><li>errors in {sum(map(len, ref))} words:</li>{errors}</ul>',
             *(talker_block(slot, ref, rows, mixture) for slot in range(number)),
             "</article>",
         ]
@@ -100,19 +123,21 @@ def aligned_rows(name: str, ref: Talkers, results: Sequence[Result], looks: dict
     """Rows of an example: what each system wrote, behind what it was prompted with; equal ones are one row."""
     labels: dict[tuple, list[str]] = {}
     for result in sorted(results, key=lambda result: system_rank(result.system)):
-        mark = key(looks[result.system])
         if result.prompts and result.prompts != result.texts:
             words = talker_words(result.prompts.get(name, ""))
-            labels.setdefault(tuple(map(tuple, words)), []).append(f"{mark}prompt of {escape(result.system)}")
+            labels.setdefault(tuple(map(tuple, words)), []).append(named(result.system, looks, "prompt of "))
         words = talker_words(result.texts.get(name, ""))
-        labels.setdefault(tuple(map(tuple, words)), []).append(mark + escape(result.system))
+        labels.setdefault(tuple(map(tuple, words)), []).append(named(result.system, looks))
     rows = []
     for words, names in labels.items():
         talkers = align_talkers(ref, [list(talker) for talker in words])
         errors = sum(t.insertions + t.count(SUBSTITUTED) + t.count(DELETED) for t in talkers)
-        total = sum(map(len, ref))
-        rows.append((f'{"<br>".join(names)}<span class="interval">{errors} errors in {total}</span>', talkers))
+        rows.append(Row(names, talkers, errors))
     return rows
+
+
+def named(system: str, looks: dict[str, Look], role: str = "") -> str:
+    return f'<span class="system">{key(looks[system])}{role}{escape(system)}</span>'
 
 
 def chip(slot: int) -> str:
@@ -135,11 +160,11 @@ def talker_block(slot: int, ref: Talkers, rows: Sequence[Row], mixture: Mixture 
     if slot < len(ref):
         speaker = mixture.sources[slot].speaker if mixture and slot < mixture.num_talkers else ""
         heading = f"{chip(slot)} talker {slot + 1}" + (f", speaker {escape(speaker)}" if speaker else "")
-        words, shown = ref[slot], rows
+        words = ref[slot]
     else:
         heading, words = "one talker too many", []
-        shown = [row for row in rows if slot < len(row[1])]
-    aligned = [(label + moved(talkers[slot], slot), talkers[slot]) for label, talkers in shown if slot < len(talkers)]
+    written = [(row, row.talkers[slot]) for row in rows if slot < len(row.talkers)]
+    aligned = [(row.label + moved(talker, slot), talker) for row, talker in written]
     tables = "".join(word_table(words, aligned, columns) for columns in lines(words, aligned))
     return f'<h4>{heading}</h4><div class="scroll">{tables}</div>'
 
@@ -148,7 +173,7 @@ def moved(talker: AlignedTalker, slot: int) -> str:
     """A mark where the system put a talker at another place."""
     if talker.slot in (slot, None):
         return ""
-    return f'<span class="interval">written as {chip(talker.slot)}</span>'
+    return f' <span class="system soft">written as {chip(talker.slot)}</span>'
 
 
 def lines(words: Sequence[str], rows: Sequence[tuple[str, AlignedTalker]]) -> Iterator[list[tuple[str, int]]]:
@@ -183,7 +208,8 @@ def word_table(
     words: Sequence[str], rows: Sequence[tuple[str, AlignedTalker]], columns: Sequence[tuple[str, int]]
 ) -> str:
     """Some columns of a talker: the reference above, the systems below."""
-    head = "".join(f"<td>{escape(words[index]) if kind == 'word' else ''}</td>" for kind, index in columns)
+    shown = (escape(words[index]) if kind == "word" else "" for kind, index in columns)
+    head = "".join(f"<td><span>{text}</span></td>" for text in shown)
     reference = f'<tr class="ref"><th>reference</th>{head}</tr>' if words else ""
     body = "".join(
         f"<tr><th>{label}</th>{''.join(word_cell(words, talker, *column) for column in columns)}</tr>"
@@ -196,7 +222,7 @@ def word_cell(words: Sequence[str], talker: AlignedTalker, kind: str, index: int
     """One word, coloured by what became of it."""
     if kind == "gap":
         text = cell_text(talker, kind, index)
-        return f'<td class="inserted" title="inserted">+ {escape(text)}</td>' if text else "<td></td>"
+        return f'<td><span class="inserted" title="inserted">+ {escape(text)}</span></td>' if text else "<td></td>"
     what, word = talker.words[index]
     title = "" if what == CORRECT else f' title="{what}: {escape(words[index])}"'
-    return f'<td class="{what}"{title}>{escape(word) or "–"}</td>'
+    return f'<td><span class="{what}"{title}>{escape(word) or "–"}</span></td>'

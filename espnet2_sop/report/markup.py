@@ -31,7 +31,7 @@ def key(look: Look) -> str:
 
 def system(name: str, looks: dict[str, Look]) -> str:
     """Name of a system behind its line and marker; any other text as it is."""
-    return (key(looks[name]) if name in looks else "") + escape(name)
+    return f'<span class="system">{key(looks[name])}{escape(name)}</span>' if name in looks else escape(name)
 
 
 def legend(names: Iterable[str], looks: dict[str, Look]) -> str:

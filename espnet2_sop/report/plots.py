@@ -1,18 +1,22 @@
 """The figures of scores: cpWER by system, number of talkers and overlap, prompts, talker counts, speed."""
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from espnet2_sop.report.experiment import Experiment, Result
-from espnet2_sop.report.figures import PANEL, Figure, Look, Panel, name_outside, upper_limit
+from espnet2_sop.report.figures import COLOURS, PANEL, Figure, Look, Panel, name_outside, upper_limit
 from espnet2_sop.scoring.bootstrap import interval
 
 CPWER = "cpWER (%)"
 MOST_BARS = 6  # with more systems intervals only hide each other
 GROUPS = 5  # of equally many mixtures along the overlap ratio
 SMALLEST_GROUP = 10
+QUALITY_EDGES = (0, 10, 25, 50, 100)  # of the prompt's cpWER in percent: without error, up to 10, ..., above 100
 
 
 def score_figures(experiment: Experiment, looks: dict[str, Look]) -> Iterator[Figure]:
@@ -45,7 +49,8 @@ def cpwer_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
         end = upper_limit([limit for total in totals.values() for limit in total["interval"]])
         for row, name in enumerate(systems):
             if name not in totals:
-                axes.text(0, row, "  not scored", va="center", fontsize=8, color="#777777")
+                left = {"transform": axes.get_yaxis_transform(), "fontsize": 8, "color": "#666666"}
+                axes.text(0.02, row, "not scored", va="center", **left)
                 continue
             rate, (low, high), look = totals[name]["rate"], totals[name]["interval"], looks[name]
             if rate > end:
@@ -108,7 +113,7 @@ def overlap_figure(experiment: Experiment, systems: Sequence[str], looks: dict[s
             lines[result.system] = [
                 (x, [errors[key] for key in group]) for x, group in zip(middles, groups, strict=True)
             ]
-        draw_lines(axes, lines, looks)
+        draw_lines(axes, lines, looks, dodge=0.012 * (middles[-1] - middles[0]))
         axes.set(xlabel="overlap ratio")
 
     panels = [
@@ -138,20 +143,25 @@ def draw_lines(axes: Axes, lines: dict[str, list], looks: dict[str, Look], dodge
 
     Args:
         lines: {system: [(x, [(errors, words) of each mixture]), ...]}; points without words are left out.
-        dodge: Distance of systems along x, so that their intervals stand side by side.
+        dodge: Distance of systems along x where intervals are drawn, so that they stand side by side.
     """
     lines = {name: [p for p in points if sum(words for _, words in p[1])] for name, points in lines.items()}
     lines = {name: points for name, points in lines.items() if points}
     rates = {name: [rate_of(pairs) for _, pairs in points] for name, points in lines.items()}
     end = upper_limit([rate for values in rates.values() for rate in values])
+    outside = {name: min(values) for name, values in rates.items() if min(values) > end}
     for index, (name, points) in enumerate(lines.items()):
         look = looks[name]
-        x = [value + dodge * (index - (len(lines) - 1) / 2) for value, _ in points]
-        bars = np.transpose([bars_of(pairs) for _, pairs in points]) if len(lines) <= MOST_BARS else None
+        x = [value for value, _ in points]
+        if len(lines) > MOST_BARS:
+            size = 1.0 if name in COLOURS else 0.7
+            axes.plot(x, rates[name], color=look.colour, marker=look.marker, linewidth=1.6 * size, markersize=5 * size)
+            continue
+        x = [value + dodge * (index - (len(lines) - 1) / 2) for value in x]
+        bars = np.transpose([bars_of(pairs) for _, pairs in points])
         axes.errorbar(x, rates[name], bars, color=look.colour, marker=look.marker, elinewidth=0.9, capsize=2)
-    outside = {name: min(values) for name, values in rates.items() if min(values) > end}
-    if bars_end := [bar for bar in axes.dataLim.intervaly if np.isfinite(bar) and bar <= 100]:
-        end = max(end, 1.02 * max(bars_end))
+        if name not in outside:
+            end = max(end, 1.02 * max(bars[1] + rates[name]))
     axes.set(ylabel=CPWER, ylim=(0, end))
     name_outside(axes, outside)
 
@@ -159,12 +169,13 @@ def draw_lines(axes: Axes, lines: dict[str, list], looks: dict[str, Look], dodge
 def prompt_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
     """Errors of the final output against those of its prompt, a panel for each system that reads one."""
 
-    def draw(axes: Axes, points: dict[tuple[float, float], int], name: str) -> None:
+    def draw(axes: Axes, points: Counter[tuple[float, float]], name: str) -> None:
         x, y = np.array(list(points)).T
         end = upper_limit([*x, *y])
         sizes = 9 * np.sqrt(list(points.values()))
         axes.plot([0, end], [0, end], color="#999999", linewidth=1, linestyle="--")
-        axes.scatter(x, y, sizes, color=looks[name].colour, alpha=0.45, linewidth=0)
+        # as pixels: a thousand dots are the most of a page as vectors
+        axes.scatter(x, y, sizes, color=looks[name].colour, alpha=0.45, linewidth=0, rasterized=True)
         below = sum(n for (a, b), n in points.items() if b < a)
         above = sum(n for (a, b), n in points.items() if b > a)
         total = sum(points.values())
@@ -174,24 +185,54 @@ def prompt_figure(experiment: Experiment, systems: Sequence[str], looks: dict[st
         axes.text(0.98, 0.03, f"final better: {100 * below / total:.0f} %", ha="right", **style)
         if outside := sum(n for pair, n in points.items() if max(pair) > end):
             axes.text(0.98, 0.12, f"{outside} outside", ha="right", **style)
-        axes.set(xlabel="prompt, cpWER (%)", ylabel="final output, cpWER (%)", xlim=(0, end), ylim=(0, end))
+        start = -0.02 * end
+        axes.set(xlabel="prompt, cpWER (%)", ylabel="final output, cpWER (%)", xlim=(start, end), ylim=(start, end))
 
     panels = []
+    lines = {}
     for name in systems:
-        points: dict[tuple[float, float], int] = {}
-        for result in experiment.results:
-            for key, prompt in result.prompt_errors.items() if result.system == name else ():
-                errors, words = result.errors[key]
-                if words:
-                    point = (100 * prompt.errors / words, 100 * errors / words)
-                    points[point] = points.get(point, 0) + 1
+        pairs = prompted_pairs(experiment, name)
+        points = Counter((100 * prompt, 100 * (errors / words)) for prompt, (errors, words) in pairs)
         if points:
             panels.append(Panel(name, lambda axes, points=points, name=name: draw(axes, points, name)))
+            lines[name] = quality_groups(pairs)
+
+    def draw_groups(axes: Axes) -> None:
+        draw_lines(axes, lines, looks)
+        end = max(axes.get_xlim()[1], axes.get_ylim()[1])
+        axes.plot([0, end], [0, end], color="#999999", linewidth=1, linestyle="--", zorder=0)
+        axes.set(xlabel="prompt, cpWER (%)", ylabel="final output, cpWER (%)", xlim=(-0.02 * end, end), ylim=(0, end))
+
+    if lines:
+        panels.append(Panel("by quality of the prompt", draw_groups))
     caption = (
         "Every mixture of every test set, larger dots for several. Below the dashed line the LLM mends the prompt, "
-        "above it spoils it."
+        "above it spoils it. By quality: mixtures whose prompt has no error, up to 10 %, 25 %, 50 %, 100 % and more."
     )
-    return Figure("prompt", "Prompt against final output", caption, panels)
+    return Figure("prompt", "Prompt against final output", caption, panels, list(lines))
+
+
+def prompted_pairs(experiment: Experiment, system: str) -> list[tuple[float, tuple[int, int]]]:
+    """Error rate of the prompt, and (errors, words) of the final output, of every mixture of a system."""
+    return [
+        (prompt.errors / prompt.words, result.errors[key])
+        for result in experiment.results
+        if result.system == system
+        for key, prompt in result.prompt_errors.items()
+        if prompt.words
+    ]
+
+
+def quality_groups(pairs: list[tuple[float, tuple[int, int]]]) -> list[tuple[float, list[tuple[int, int]]]]:
+    """Mixtures by error rate of the prompt: the group's mean in percent, and the final outputs; small groups go."""
+    groups: dict[int, list] = {}
+    for rate, final in pairs:
+        groups.setdefault(bisect_left(QUALITY_EDGES, 100 * rate), []).append((rate, final))
+    return [
+        (100 * float(np.mean([rate for rate, _ in group])), [final for _, final in group])
+        for _, group in sorted(groups.items())
+        if len(group) >= SMALLEST_GROUP
+    ]
 
 
 def count_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
@@ -216,7 +257,8 @@ def count_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
         for (row, column), number in np.ndenumerate(cells):
             if number:
-                axes.text(column, row, f"{number:.0f}", ha="center", va="center", fontsize=9)
+                colour = "white" if shares[row, column] > 0.6 else "black"
+                axes.text(column, row, f"{number:.0f}", ha="center", va="center", color=colour)
         axes.set_xticks(range(len(numbers)), labels)
         axes.set_yticks(range(len(numbers)), labels)
         axes.set(xlabel="talkers, hypothesis", ylabel="talkers, reference")
@@ -241,10 +283,13 @@ def speed_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
             axes.plot(factors[name], [row] * len(factors[name]), looks[name].marker, color=looks[name].colour)
         values = [factor for row in factors.values() for factor in row]
         axes.set_xscale("log")
-        axes.set(xlabel="real-time factor", ylim=(len(timed) - 0.5, -0.5))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set(xlabel="seconds per second of audio", ylim=(len(timed) - 0.5, -0.5))
         axes.set_xlim(min(values) / 1.6, max(values) * 1.6)
         axes.set_yticks(range(len(timed)), timed)
 
-    panels = [Panel("real-time factor", draw, (PANEL[0], 0.9 + 0.28 * len(timed)))] if timed else []
+    panels = [Panel("all test sets", draw, (PANEL[0], 0.9 + 0.28 * len(timed)))] if timed else []
     caption = "Seconds of decoding per second of audio; a mark for each test set. Lower is faster."
-    return Figure("speed", "Speed", caption, panels)
+    return Figure("speed", "Real-time factor", caption, panels)

@@ -31,7 +31,9 @@ def overview(experiment: Experiment, looks: dict[str, Look]) -> str:
         *([(len(experiment.runs), "trainings")] if experiment.runs else []),
     ]
     items = "".join(f"<li><b>{value}</b>{text}</li>" for value, text in tiles)
-    return f'<ul class="tiles">{items}</ul>{headline(experiment, looks)}{set_table(experiment)}'
+    return (
+        f'<ul class="tiles">{items}</ul><div class="columns">{headline(experiment, looks)}{set_table(experiment)}</div>'
+    )
 
 
 def headline(experiment: Experiment, looks: dict[str, Look]) -> str:
@@ -48,7 +50,7 @@ def headline(experiment: Experiment, looks: dict[str, Look]) -> str:
         return ""
     text = "cpWER in percent with 95 % intervals; the difference is paired, negative: the first is better."
     header = ["test set", system(first, looks), system(second, looks), "difference"]
-    return f'<h3>{escape(first)} and {escape(second)}</h3><p class="soft">{text}</p>{table(header, rows)}'
+    return f'<div><h3>{escape(first)} and {escape(second)}</h3>{table(header, rows)}<p class="soft">{text}</p></div>'
 
 
 def cpwer(record: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def set_table(experiment: Experiment) -> str:
     warning = note(
         f"The data directory of {', '.join(missing)} is not where score.json says: no overlap and no examples of it."
     )
-    return f"<h3>Test sets</h3>{table(header, rows)}{warning if missing else ''}"
+    return f"<div><h3>Test sets</h3>{table(header, rows)}{warning if missing else ''}</div>"
 
 
 def prompts(experiment: Experiment, looks: dict[str, Look]) -> str:

@@ -55,9 +55,15 @@ audio { display: block; width: 100%; max-width: 520px; margin: 10px 0; }
         line-height: 18px; text-align: center; margin-right: 4px; }
 .t0 { background: #3a5fa8; } .t1 { background: #a8324f; } .t2 { background: #287a3a; } .t3 { background: #75559c; }
 .t4 { background: #8a5a00; } .t5 { background: #44606b; }
-.words td, .words th { padding: 2px 7px; text-align: left; border-bottom: 1px solid #eef0f2; }
-.words tr > :first-child { min-width: 148px; padding-right: 14px; font-weight: 400; }
-.words .ref td { font-weight: 600; background: var(--wash); }
+.system { white-space: nowrap; }
+.columns { display: flex; flex-wrap: wrap; gap: 0 64px; }
+.columns > div { min-width: 0; }
+.words td, .words th { padding: 2px 3px; text-align: left; border-bottom: 1px solid #eef0f2; vertical-align: middle; }
+.words td span { padding: 1px 4px; border-radius: 3px; }
+.words tr > :first-child { min-width: 168px; max-width: 260px; padding-right: 14px; font-weight: 400;
+                           white-space: normal; }
+.words tbody tr:hover td { background: none; }
+.words tbody .ref td { font-weight: 600; background: var(--wash); }
 .words .ref > :first-child { background: var(--wash); }
 .words + .words { margin-top: 10px; }
 .correct { color: #59636b; }
@@ -71,7 +77,8 @@ audio { display: block; width: 100%; max-width: 520px; margin: 10px 0; }
   article { padding: 2px 10px 8px; }
   th, td { padding: 5px 8px; }
   th:first-child, td:first-child { max-width: 46vw; white-space: normal; }
-  .words tr > :first-child { min-width: 104px; max-width: 34vw; padding-right: 8px; }
+  .words tr > :first-child { min-width: 112px; max-width: 40vw; padding-right: 8px; }
+  .words .system, .legend .system { white-space: normal; overflow-wrap: anywhere; }
 }
 @media print { nav, audio { display: none; } article, figure { break-inside: avoid; } }
 """.strip()
