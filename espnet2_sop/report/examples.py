@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from espnet2_sop.report.experiment import Experiment
 from espnet2_sop.scoring.table import COMPARISONS
@@ -47,10 +46,14 @@ def choose(experiment: Experiment, number: int) -> list[Example]:
         Distinct mixtures: one id is taken once, though a clean and a noisy set may share it.
     """
     chosen: dict[str, Example] = {}
-    for turn in zip_longest(*rankings(experiment)):
-        for example in turn:
-            if example is not None and len(chosen) < number:
-                chosen.setdefault(example.id, example)
+    waiting = [iter(ranking) for ranking in rankings(experiment)]
+    while waiting and len(chosen) < number:
+        for ranking in list(waiting):
+            example = next((example for example in ranking if example.id not in chosen), None)
+            if example is None:
+                waiting.remove(ranking)
+            elif len(chosen) < number:
+                chosen[example.id] = example
     return list(chosen.values())
 
 

@@ -30,7 +30,7 @@ th, td { padding: 5px 12px; text-align: right; border-bottom: 1px solid var(--li
          white-space: nowrap; }
 thead th { border-bottom: 2px solid #9aa5ae; vertical-align: bottom; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; padding-left: 0; }
-table.plain td, table.plain th { text-align: left; }
+table.plain td, table.plain th { text-align: left; white-space: normal; }
 tbody tr:hover td { background: var(--wash); }
 .interval { display: block; color: var(--soft); font-size: 12px; }
 .better { color: #005b96; font-weight: 600; }
@@ -77,8 +77,9 @@ audio { display: block; width: 100%; max-width: 520px; margin: 10px 0; }
   article { padding: 2px 10px 8px; }
   th, td { padding: 5px 8px; }
   th:first-child, td:first-child { max-width: 46vw; white-space: normal; }
-  .words tr > :first-child { min-width: 112px; max-width: 40vw; padding-right: 8px; }
-  .words .system, .legend .system { white-space: normal; overflow-wrap: anywhere; }
+  .words tr > :first-child { min-width: 108px; max-width: 46vw; padding-right: 6px; font-size: 12.5px; }
+  .words .system, .legend .system { white-space: normal; }
+  .words .key { margin-right: 3px; width: 16px; }
 }
 @media print { nav, audio { display: none; } article, figure { break-inside: avoid; } }
 """.strip()
