@@ -21,6 +21,7 @@ COMMANDS = {
     "analyse": "what the LLM makes of its prompts: repaired and broken words, quality against final cpWER",
     "table": "gather all scores into results.json and RESULTS.md",
     "compare": "paired bootstrap between two systems on one test set",
+    "report": "one HTML file of an experiment: results, curves, examples to listen to",
     "pack": "put a trained model into one folder and one zip",
 }
 
