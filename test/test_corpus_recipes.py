@@ -12,7 +12,7 @@ import yaml
 
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
-from espnet2_sop.mixture.simulate import read_config
+from espnet2_sop.mixture.simulate import Simulation, read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ("fotaqmix", "librispeechmix")
@@ -45,7 +45,7 @@ def test_fotaqmix_prepares_its_sets(fotaqmix, tmp_path):
     result = run_data("fotaqmix", tmp_path, *fotaqmix, "--rooms", 1, "--rule", "conf/simulation_rooms.yaml")
     assert result.returncode == 0, result.stderr
     store = MixtureStore(tmp_path / "data/train/simulation.yaml")
-    assert len(store.mixtures) == store.config.mixtures_per_epoch
+    assert len(store.mixtures) == store.simulation.config.mixtures_per_epoch
     assert read_info(tmp_path / "data/dev") == {"num_talkers": None, "condition": "both"}
     for talkers in (1, 2, 3):
         for condition in ("clean", "noisy"):
@@ -72,7 +72,7 @@ def librispeechmix(corpus, tmp_path):
 def test_librispeechmix_prepares_its_sets(librispeechmix, tmp_path):
     result = run_data("librispeechmix", tmp_path, *librispeechmix)
     assert result.returncode == 0, result.stderr
-    assert len(MixtureStore(tmp_path / "data/train/simulation.yaml").pool) == 12
+    assert len(Simulation.read(tmp_path / "data/train/simulation.yaml").pool) == 12
     assert read_info(tmp_path / "data/test_clean_3mix") == {"num_talkers": 3, "condition": "clean"}
 
 

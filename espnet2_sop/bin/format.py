@@ -1,11 +1,12 @@
 """`espnet2-sop format`: filters a data directory by length, writes shapes, checks it."""
 
 import argparse
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text, write_kaldi
+from espnet2_sop.files import write_kaldi
 
 SHOWN = 5  # problems in a message
 
@@ -79,24 +80,16 @@ def mixtures(args: argparse.Namespace) -> tuple[int, Counter]:
 
 def simulation(args: argparse.Namespace) -> tuple[int, Counter]:
     """Formats the pool of a simulation and tries to draw from it."""
-    from espnet2_sop.mixture.pool import read_noise_pool, read_pool, write_pool
-    from espnet2_sop.mixture.room import read_room_pool
-    from espnet2_sop.mixture.simulate import draw, read_config
+    from espnet2_sop.mixture.simulate import Simulation
 
     rule = args.src / "simulation.yaml"
-    config = read_config(rule)
-    pool, noises = read_pool(args.src / config.pool), read_noise_pool(args.src / config.noises)
-    rooms = read_room_pool(args.src / config.rooms) if config.room_prob > 0 else []
-    kept, dropped = by_length(pool, args)
-    if missing := [item.path for item in [*kept, *noises, *rooms] if not Path(item.path).is_file()]:
+    held = Simulation.read(rule)
+    kept, dropped = by_length(held.pool, args)
+    held = dataclasses.replace(held, pool=kept)
+    if missing := held.missing_files():
         raise UserError(f"{args.src}: {len(missing)} audio files are missing, such as {missing[0]}; prepare it again")
-    draw(config, kept, noises, 1, rooms)
-    write_pool(args.dst / config.pool, kept)
-    write_pool(args.dst / config.noises, noises)
-    if rooms:
-        write_pool(args.dst / config.rooms, rooms)
-    with open_text(rule) as source, atomic_write(args.dst / "simulation.yaml") as f:
-        f.write(source.read())
+    held.draw(1)
+    held.write(rule, args.dst)
     return len(kept), dropped
 
 

@@ -46,15 +46,14 @@ def mixtures(folder: Path) -> tuple[list[str], str]:
 
 def simulation(folder: Path) -> tuple[list[str], str]:
     """Problems of a directory of a simulation, and what it holds if there are none."""
-    from espnet2_sop.mixture.loader import MixtureStore
+    from espnet2_sop.mixture.simulate import Simulation
 
     try:
-        store = MixtureStore(folder / "simulation.yaml")
+        held = Simulation.read(folder / "simulation.yaml")
+        held.draw(1)
     except UserError as error:
         return [str(error)], ""
-    items = [*store.pool, *store.noises]
-    problems = [f"{folder}: no such audio file: {item.path}" for item in items if not Path(item.path).is_file()]
-    return problems, f"{len(store.pool)} utterances and {len(store.noises)} noises to draw from"
+    return [f"{folder}: no such audio file: {path}" for path in held.missing_files()], held.summary
 
 
 if __name__ == "__main__":

@@ -227,10 +227,3 @@ def at_speeds(mixtures: Sequence[Mixture], speeds: Sequence[float]) -> list[Mixt
         for speed in speeds
         for m in mixtures
     ]
-
-
-def read_librimix_csv(
-    csv_path: str | Path, speech_root: str | Path, noise_root: str | Path | None, condition: str, mode: str = "max"
-) -> list[Mixture]:
-    """Reads one LibriMix metadata CSV, see `read_librimix`."""
-    return read_librimix([csv_path], speech_root, noise_root, condition, mode)

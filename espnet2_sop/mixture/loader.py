@@ -1,6 +1,5 @@
 """What ESPnet's dataset reads: waveforms and texts of mixtures, rendered while reading."""
 
-import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,10 +9,8 @@ import numpy as np
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
-from espnet2_sop.mixture.pool import read_noise_pool, read_pool
 from espnet2_sop.mixture.render import render
-from espnet2_sop.mixture.room import read_room_pool
-from espnet2_sop.mixture.simulate import draw, read_config
+from espnet2_sop.mixture.simulate import Simulation
 
 CACHE_BYTES = 256 * 2**20
 
@@ -37,15 +34,12 @@ class MixtureStore:
     def __init__(self, path: str | Path):
         path = Path(path)
         self.drawn = (1, False)  # epoch, single talkers only
-        self.config = None
+        self.simulation = None
         if path.suffix == ".jsonl":
             self._take(read_manifest(path))
         elif path.suffix == ".yaml":
-            self.config = read_config(path)
-            self.pool = read_pool(path.parent / self.config.pool)
-            self.noises = read_noise_pool(path.parent / self.config.noises) if self.config.noise_prob > 0 else []
-            self.rooms = read_room_pool(path.parent / self.config.rooms) if self.config.room_prob > 0 else []
-            self._take(draw(self.config, self.pool, self.noises, 1, self.rooms))
+            self.simulation = Simulation.read(path)
+            self._take(self.simulation.draw(1))
         else:
             raise UserError(f"{path}: expected a mixture manifest (.jsonl) or a simulation (.yaml)")
         if not self.mixtures:
@@ -61,9 +55,8 @@ class MixtureStore:
             epoch: With the seed of the rule it decides everything.
             single_talkers: Draw one talker each, whatever the rule says of their number.
         """
-        if self.config is not None and (epoch, single_talkers) != self.drawn:
-            rule = dataclasses.replace(self.config, talkers={1: 1.0}) if single_talkers else self.config
-            self._take(draw(rule, self.pool, self.noises, epoch, self.rooms))
+        if self.simulation is not None and (epoch, single_talkers) != self.drawn:
+            self._take(self.simulation.draw(epoch, single_talkers))
             self.drawn = (epoch, single_talkers)
 
     def lengths(self) -> dict[str, int]:

@@ -8,7 +8,6 @@ import numpy as np
 import soundfile
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.kaldi import read_kaldi_dir
@@ -18,10 +17,10 @@ from espnet2_sop.mixture.librispeechmix import read_librispeechmix
 from espnet2_sop.mixture.manifest import Mixture
 from espnet2_sop.mixture.noise import synthesize
 from espnet2_sop.mixture.offsets import draw_offsets
-from espnet2_sop.mixture.pool import NoiseFile, Utterance, build_noise_pool, build_pool, write_pool
+from espnet2_sop.mixture.pool import Utterance, build_noise_pool, build_pool
 from espnet2_sop.mixture.regions import RegionConfig, cut_regions
-from espnet2_sop.mixture.room import RoomResponse, build_room_pool, simulate_rooms
-from espnet2_sop.mixture.simulate import SimulationConfig, draw, draw_fixed, read_config
+from espnet2_sop.mixture.room import build_room_pool, simulate_rooms
+from espnet2_sop.mixture.simulate import Simulation, draw_fixed, read_config
 from espnet2_sop.mixture.spans import Span, pool_of_spans, style_texts
 from espnet2_sop.mixture.stm import read_stm
 from espnet2_sop.mixture.stored import store_mixtures
@@ -91,9 +90,7 @@ def spans(args: argparse.Namespace) -> list[Span]:
     return read_lhotse(*args.lhotse)
 
 
-def rule_and_pools(
-    args: argparse.Namespace, noisy: bool
-) -> tuple[SimulationConfig, list[Utterance], list[NoiseFile], list[RoomResponse]]:
+def rule_and_pools(args: argparse.Namespace, noisy: bool) -> Simulation:
     """The rule of a simulation and what it draws from; noises only if there shall be some."""
     config = read_config(args.config)
     if noisy and args.noise_root is None:
@@ -101,36 +98,31 @@ def rule_and_pools(
     if config.room_prob > 0 and args.room_root is None:
         raise UserError(f"{args.config}: room_prob is above 0, so --room_root is needed")
     noises = build_noise_pool(args.noise_root) if args.noise_root else []
-    return config, utterances(args), noises, build_room_pool(args.room_root) if config.room_prob > 0 else []
+    rooms = build_room_pool(args.room_root) if config.room_prob > 0 else []
+    return Simulation(config, utterances(args), noises, rooms)
 
 
 def simulation(args: argparse.Namespace) -> str:
     """Writes the pools and the rule of a simulation."""
-    config, pool, noises, rooms = rule_and_pools(args, read_config(args.config).noise_prob > 0)
-    draw(config, pool, noises, 1, rooms)
-    write_pool(args.out / config.pool, pool)
-    write_pool(args.out / config.noises, noises)
-    if rooms:
-        write_pool(args.out / config.rooms, rooms)
-    with open_text(args.config) as rule, atomic_write(args.out / "simulation.yaml") as f:
-        f.write(rule.read())
-    speakers = len({utterance.speaker for utterance in pool})
-    responses = f" in {len(rooms)} room responses" if rooms else ""
-    return f"{len(pool)} utterances of {speakers} speakers{responses} and {len(noises)} noises to draw from"
+    made = rule_and_pools(args, read_config(args.config).noise_prob > 0)
+    made.draw(1)
+    made.write(args.config, args.out)
+    return made.summary
 
 
 def fixed(args: argparse.Namespace) -> str:
     """Writes a data directory of mixtures drawn once."""
     conditions = CONDITIONS if args.condition == "both" else (args.condition,)
-    config, pool, noises, rooms = rule_and_pools(args, "noisy" in conditions)
+    made = rule_and_pools(args, "noisy" in conditions)
     most = max(args.talkers)
-    if len(config.onsets) < most - 1:
+    if len(made.config.onsets) < most - 1:
         raise UserError(f"{args.config}: 'onsets': {most} talkers need {most - 1} ranges")
     mixtures = []
     for talkers in args.talkers:
         for condition in conditions:
-            behind = noises if condition == "noisy" else []
-            mixtures += with_prefix(draw_fixed(config, pool, behind, talkers, args.number, rooms), condition)
+            behind = made.noises if condition == "noisy" else []
+            drawn = draw_fixed(made.config, made.pool, behind, talkers, args.number, made.rooms)
+            mixtures += with_prefix(drawn, condition)
     return write_fixed(mixtures, args.out, args.condition)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
+from espnet2_sop.files import atomic_write, open_text, read_yaml
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture, Noise, Source
-from espnet2_sop.mixture.pool import NoiseFile, Utterance
-from espnet2_sop.mixture.room import RoomResponse
+from espnet2_sop.mixture.pool import NoiseFile, Utterance, read_noise_pool, read_pool, write_pool
+from espnet2_sop.mixture.room import RoomResponse, read_room_pool
 
 Range = tuple[float, float]
 
@@ -253,3 +253,52 @@ def draw_fixed(
         noise = _noise(config, noises, mixture.num_samples, rng) if noises else None
         mixtures.append(dataclasses.replace(mixture, id=mixture.id.removeprefix("sim-"), noise=noise))
     return mixtures
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulation:
+    """A rule and what it draws from: the contents of a data directory of a simulation."""
+
+    config: SimulationConfig
+    pool: list[Utterance]
+    noises: list[NoiseFile]
+    rooms: list[RoomResponse]
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Simulation":
+        """Reads a rule (`simulation.yaml`) and the pools beside it that it needs.
+
+        Raises:
+            UserError: A file is missing or has mistakes.
+        """
+        folder, config = Path(path).parent, read_config(path)
+        pool = read_pool(folder / config.pool)
+        noises = read_noise_pool(folder / config.noises) if config.noise_prob > 0 else []
+        rooms = read_room_pool(folder / config.rooms) if config.room_prob > 0 else []
+        return cls(config, pool, noises, rooms)
+
+    def write(self, rule: str | Path, folder: Path) -> None:
+        """Writes the pools to a folder, and the file `rule` from which `config` was read, comments and all."""
+        write_pool(folder / self.config.pool, self.pool)
+        write_pool(folder / self.config.noises, self.noises)
+        if self.rooms:
+            write_pool(folder / self.config.rooms, self.rooms)
+        with open_text(rule) as source, atomic_write(folder / "simulation.yaml") as f:
+            f.write(source.read())
+
+    def draw(self, epoch: int, single_talkers: bool = False) -> list[Mixture]:
+        """The mixtures of an epoch (`draw`); single_talkers: one talker each, whatever the rule says."""
+        rule = dataclasses.replace(self.config, talkers={1: 1.0}) if single_talkers else self.config
+        return draw(rule, self.pool, self.noises, epoch, self.rooms)
+
+    @property
+    def summary(self) -> str:
+        """What there is, in words."""
+        speakers = len({utterance.speaker for utterance in self.pool})
+        rooms = f" in {len(self.rooms)} room responses" if self.rooms else ""
+        return f"{len(self.pool)} utterances of {speakers} speakers{rooms} and {len(self.noises)} noises to draw from"
+
+    def missing_files(self) -> list[str]:
+        """Audio files of utterances, noises and room responses that are not there, each once."""
+        paths = dict.fromkeys(item.path for item in (*self.pool, *self.noises, *self.rooms))
+        return [path for path in paths if not Path(path).is_file()]

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from espnet2_sop.bin import format, prepare, stats, validate
@@ -12,6 +13,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
+from espnet2_sop.mixture.simulate import Simulation
 from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
 
 RULE = {
@@ -78,11 +80,11 @@ def test_simulation_is_prepared_formatted_and_counted(corpus, tmp_path, capsys):
     assert "16 utterances of 4 speakers and 2 noises" in capsys.readouterr().out
     simulation(corpus, tmp_path / "train")
     assert "skipped" in capsys.readouterr().out
-    durations = sorted(u.num_samples / 16000 for u in MixtureStore(tmp_path / "train/simulation.yaml").pool)
+    durations = sorted(u.num_samples / 16000 for u in Simulation.read(tmp_path / "train/simulation.yaml").pool)
     limit = (durations[-1] + durations[-2]) / 2
     format.main([str(tmp_path / "train"), str(tmp_path / "dump"), "--max_duration", str(limit)])
     assert "15 kept, 1 dropped (1 longer than" in capsys.readouterr().out
-    assert len(MixtureStore(tmp_path / "dump/simulation.yaml").pool) == 15
+    assert len(Simulation.read(tmp_path / "dump/simulation.yaml").pool) == 15
     stats.main([str(tmp_path / "dump"), "--out", str(tmp_path / "stats.json")])
     numbers = json.loads((tmp_path / "stats.json").read_text())["sets"][str(tmp_path / "dump")]
     assert numbers["mixtures"] == 10
@@ -231,6 +233,31 @@ def test_all_missing_files_are_listed_beside_the_output(corpus, tmp_path):
     assert not (tmp_path / "test/missing.txt").exists()
 
 
+def test_missing_audio_of_a_simulation_is_found(corpus, tmp_path, capsys):
+    """Utterances, noises and room responses alike, before a training stops at the first mixture that needs them."""
+    rooms, noise = tmp_path / "rooms/a", tmp_path / "noise"
+    for path in (rooms / "0.wav", rooms / "1.wav", rooms / "2.wav", noise / "n.wav"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.eye(1, 800)[0] * 0.9, 16000)
+    (tmp_path / "rule.yaml").write_text(yaml.safe_dump(RULE | {"room_prob": 0.5}))
+    options = ["--noise_root", str(noise), "--room_root", str(rooms.parent)]
+    options += ["--speech_root", str(corpus.speech), "--subset", "train-mini", "--config", str(tmp_path / "rule.yaml")]
+    prepare.main(["simulation", *options, "--out", str(tmp_path / "train")])
+    format.main([str(tmp_path / "train"), str(tmp_path / "dump")])
+    assert (tmp_path / "dump/rooms.jsonl").read_text() == (tmp_path / "train/rooms.jsonl").read_text()
+    capsys.readouterr()
+    validate.main([str(tmp_path / "dump")])
+    assert "ok: 16 utterances of 4 speakers in 3 room responses and 1 noises" in capsys.readouterr().out
+    for gone in (rooms / "1.wav", noise / "n.wav"):
+        kept = gone.rename(tmp_path / "kept.wav")
+        with pytest.raises(SystemExit):
+            validate.main([str(tmp_path / "dump")])
+        assert capsys.readouterr().out == f"{tmp_path / 'dump'}: no such audio file: {gone}\n"
+        with pytest.raises(UserError, match=f"1 audio files are missing, such as {gone}"):
+            format.main([str(tmp_path / "train"), str(tmp_path / "again")])
+        kept.rename(gone)
+
+
 def test_validate_prints_every_problem(corpus, tmp_path, capsys):
     librimix(corpus, tmp_path / "test", "--condition", "clean", talkers=(2, 3))
     simulation(corpus, tmp_path / "train")
@@ -238,7 +265,7 @@ def test_validate_prints_every_problem(corpus, tmp_path, capsys):
     validate.main([str(tmp_path / "test"), str(tmp_path / "train")])
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"{tmp_path / 'test'}: ok: 8 mixtures of 2, 3 talker(s), 0.0")
-    assert said[1] == f"{tmp_path / 'train'}: ok: 16 utterances and 2 noises to draw from"
+    assert said[1] == f"{tmp_path / 'train'}: ok: 16 utterances of 4 speakers and 2 noises to draw from"
     for name in ("utt2dur", "onsets"):
         path = tmp_path / "test" / name
         path.write_text(path.read_text().replace("0.", "7."))

@@ -9,14 +9,14 @@ import pytest
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info, write_data_dir
-from espnet2_sop.mixture.librimix import read_librimix_csv
+from espnet2_sop.mixture.librimix import read_librimix
 from espnet2_sop.mixture.manifest import Recording, read_manifest
 
 
 @pytest.fixture
 def mixtures(corpus):
     """Mixtures of two and of three talkers, unsorted."""
-    return [m for n in (3, 2) for m in read_librimix_csv(corpus.csv[n], corpus.speech, corpus.noise, "noisy")]
+    return [m for n in (3, 2) for m in read_librimix([corpus.csv[n]], corpus.speech, corpus.noise, "noisy")]
 
 
 @pytest.fixture

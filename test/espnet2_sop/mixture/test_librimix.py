@@ -6,7 +6,7 @@ import pytest
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.librimix import at_speeds, read_librimix, read_librimix_csv
+from espnet2_sop.mixture.librimix import at_speeds, read_librimix
 from espnet2_sop.mixture.render import render
 
 
@@ -27,7 +27,7 @@ def rewrite(tmp_path, rows):
 @pytest.mark.parametrize("num_talkers", [1, 2, 3])
 @pytest.mark.parametrize("condition", ["clean", "noisy"])
 def test_rows_become_mixtures(corpus, num_talkers, condition):
-    mixtures = read_librimix_csv(corpus.csv[num_talkers], corpus.speech, corpus.noise, condition)
+    mixtures = read_librimix([corpus.csv[num_talkers]], corpus.speech, corpus.noise, condition)
     rows = rows_of(corpus.csv[num_talkers])
     assert [mixture.id for mixture in mixtures] == [row["mixture_ID"] for row in rows]
     for mixture, row in zip(mixtures, rows, strict=True):
@@ -46,24 +46,24 @@ def test_rows_become_mixtures(corpus, num_talkers, condition):
 
 def test_clean_needs_no_noise_at_all(corpus, tmp_path):
     rows = [{k: v for k, v in row.items() if "noise" not in k} for row in rows_of(corpus.csv[2])]
-    assert len(read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, None, "clean")) == 4
+    assert len(read_librimix([rewrite(tmp_path, rows)], corpus.speech, None, "clean")) == 4
     with pytest.raises(UserError, match="missing column noise_path, noise_gain"):
-        read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, corpus.noise, "noisy")
+        read_librimix([rewrite(tmp_path, rows)], corpus.speech, corpus.noise, "noisy")
     with pytest.raises(UserError, match="needs the folder of noises"):
-        read_librimix_csv(corpus.csv[2], corpus.speech, None, "noisy")
+        read_librimix([corpus.csv[2]], corpus.speech, None, "noisy")
 
 
 def test_sources_are_sorted_by_onset(corpus, tmp_path):
     rows = [row | {"offset1": "0.9", "offset2": "0.1"} for row in rows_of(corpus.csv[3])]
-    mixture = read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, None, "clean")[0]
+    mixture = read_librimix([rewrite(tmp_path, rows)], corpus.speech, None, "clean")[0]
     assert [source.onset for source in mixture.sources] == [0.0, 0.1, 0.9]
     assert [s.path for s in mixture.sources[1:]] == [str(corpus.speech / rows[0][f"source_{i}_path"]) for i in (3, 2)]
 
 
 def test_two_talkers_may_use_offset1(corpus, tmp_path):
     rows = [{("offset1" if k == "offset" else k): v for k, v in row.items()} for row in rows_of(corpus.csv[2])]
-    expected = read_librimix_csv(corpus.csv[2], corpus.speech, None, "clean")
-    assert read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, None, "clean") == expected
+    expected = read_librimix([corpus.csv[2]], corpus.speech, None, "clean")
+    assert read_librimix([rewrite(tmp_path, rows)], corpus.speech, None, "clean") == expected
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_two_talkers_may_use_offset1(corpus, tmp_path):
 def test_missing_columns_are_named(corpus, tmp_path, num_talkers, gone, said):
     rows = [{k: v for k, v in row.items() if k not in gone} for row in rows_of(corpus.csv[num_talkers])]
     with pytest.raises(UserError, match=said):
-        read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, corpus.noise, "noisy")
+        read_librimix([rewrite(tmp_path, rows)], corpus.speech, corpus.noise, "noisy")
 
 
 def test_three_talkers_with_one_offset_are_refused(corpus, tmp_path):
     rows = [{("offset" if k == "offset1" else k): v for k, v in row.items() if k != "offset2"}
             for row in rows_of(corpus.csv[3])]  # fmt: skip
     with pytest.raises(UserError, match="missing column offset1, offset2"):
-        read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, None, "clean")
+        read_librimix([rewrite(tmp_path, rows)], corpus.speech, None, "clean")
 
 
 def test_all_missing_files_are_counted(corpus, tmp_path):
     rows = [row | {"source_1_path": f"gone/{i}.flac"} for i, row in enumerate(rows_of(corpus.csv[2]))]
     with pytest.raises(UserError, match=r"4 audio file\(s\) are missing, such as .*gone/0.flac, .*gone/1.flac"):
-        read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, None, "clean")
+        read_librimix([rewrite(tmp_path, rows)], corpus.speech, None, "clean")
 
 
 def test_all_missing_files_of_all_tables_are_listed(corpus, tmp_path):
@@ -117,7 +117,7 @@ def test_many_tables_and_both_conditions_get_prefixes(corpus):
 
 
 def test_mixtures_at_other_speeds_get_prefixes_and_scaled_onsets(corpus):
-    mixtures = read_librimix_csv(corpus.csv[3], corpus.speech, corpus.noise, "noisy")
+    mixtures = read_librimix([corpus.csv[3]], corpus.speech, corpus.noise, "noisy")
     perturbed = at_speeds(mixtures, (0.9, 1.0, 1.1))
     assert perturbed[4:8] == mixtures
     for slow, usual, fast in zip(perturbed[:4], mixtures, perturbed[8:], strict=True):
@@ -142,20 +142,20 @@ def test_wrong_values_are_told_with_their_line(corpus, tmp_path, column, value, 
     rows = rows_of(corpus.csv[2])
     rows[0][column] = value
     with pytest.raises(UserError, match=said):
-        read_librimix_csv(rewrite(tmp_path, rows), corpus.speech, None, "clean")
+        read_librimix([rewrite(tmp_path, rows)], corpus.speech, None, "clean")
 
 
 def test_repeated_short_and_empty_tables_are_refused(corpus, tmp_path):
     rows = rows_of(corpus.csv[1])
     with pytest.raises(UserError, match="line 6: mixture_ID"):
-        read_librimix_csv(rewrite(tmp_path, [*rows, rows[0]]), corpus.speech, None, "clean")
+        read_librimix([rewrite(tmp_path, [*rows, rows[0]])], corpus.speech, None, "clean")
     path = rewrite(tmp_path, rows)
     path.write_text(path.read_text() + "only-an-id\n")
     with pytest.raises(UserError, match="line 6: not as many values"):
-        read_librimix_csv(path, corpus.speech, None, "clean")
+        read_librimix([path], corpus.speech, None, "clean")
     path.write_text(path.read_text().splitlines()[0])
     with pytest.raises(UserError, match="no mixtures"):
-        read_librimix_csv(path, corpus.speech, None, "clean")
+        read_librimix([path], corpus.speech, None, "clean")
 
 
 def test_audio_without_text_is_named(corpus, tmp_path):
@@ -164,4 +164,4 @@ def test_audio_without_text_is_named(corpus, tmp_path):
     (folder / "999-1-0000.ogg").write_bytes((corpus.speech / "test-mini/201/1/201-1-0000.ogg").read_bytes())
     rows = [rows_of(corpus.csv[1])[0] | {"source_1_path": "test-mini/999/1/999-1-0000.ogg"}]
     with pytest.raises(UserError, match="999-1-0000.ogg: no text for it"):
-        read_librimix_csv(rewrite(tmp_path, rows), tmp_path, None, "clean")
+        read_librimix([rewrite(tmp_path, rows)], tmp_path, None, "clean")

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.librimix import read_librimix_csv
+from espnet2_sop.mixture.librimix import read_librimix
 from espnet2_sop.mixture.render import render
 from espnet2_sop.mixture.stored import store_mixtures
 
@@ -94,7 +94,7 @@ def reference(tree, row: dict[str, str], talkers: int, mode: str, noisy: bool) -
 @pytest.mark.parametrize("talkers", [2, 3])
 def test_mixtures_are_those_of_the_generator(tree, tmp_path, talkers, mode, condition, offsets):
     path, rows = write_rows(tree, talkers, offsets)
-    mixtures = read_librimix_csv(path, tree / "LibriSpeech", tree / "wham_noise", condition, mode)
+    mixtures = read_librimix([path], tree / "LibriSpeech", tree / "wham_noise", condition, mode)
     clipped = 0
     for mixture, stored, row in zip(mixtures, store_mixtures(mixtures, tmp_path), rows, strict=True):
         expected = reference(tree, row, talkers, mode, condition == "noisy")

@@ -8,7 +8,7 @@ import yaml
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.librimix import read_librimix_csv
+from espnet2_sop.mixture.librimix import read_librimix
 from espnet2_sop.mixture.loader import MixtureStore, MixtureTexts, MixtureWaveforms, open_store, register
 from espnet2_sop.mixture.manifest import write_manifest
 from espnet2_sop.mixture.pool import build_noise_pool, build_pool, write_pool
@@ -37,7 +37,7 @@ def simulation(corpus, tmp_path):
 
 @pytest.fixture
 def manifest(corpus, tmp_path):
-    write_manifest(tmp_path / "mixtures.jsonl", read_librimix_csv(corpus.csv[2], corpus.speech, corpus.noise, "noisy"))
+    write_manifest(tmp_path / "mixtures.jsonl", read_librimix([corpus.csv[2]], corpus.speech, corpus.noise, "noisy"))
     return tmp_path / "mixtures.jsonl"
 
 

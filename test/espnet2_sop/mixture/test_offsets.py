@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.mixture.librimix import read_librimix_csv
+from espnet2_sop.mixture.librimix import read_librimix
 from espnet2_sop.mixture.offsets import draw_offset, draw_offsets
 
 
@@ -42,7 +42,7 @@ def test_rows_get_offsets_whatever_their_order(corpus, tmp_path, talkers, column
     assert sorted(lines) == sorted(others)
     assert [line.rsplit(",", len(columns))[0] for line in lines] == straight.read_text().splitlines()
     assert lines[0].split(",")[-len(columns) :] == columns
-    mixtures = read_librimix_csv(tmp_path / "a.csv", corpus.speech, None, "clean")
+    mixtures = read_librimix([tmp_path / "a.csv"], corpus.speech, None, "clean")
     for mixture in mixtures:
         expected = [0, *(int(draw_offset(3, mixture.id, t) * 16000) for t in range(2, talkers + 1))]
         assert [source.start for source in mixture.sources] == expected

@@ -12,7 +12,6 @@ the talker is silent. The linear layers are thrown away. No dev or test voice is
 
 import argparse
 import dataclasses
-import functools
 import itertools
 import time
 from pathlib import Path
@@ -23,11 +22,14 @@ import torchaudio
 from torch import distributed, nn
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers import WavLMConfig, WavLMModel, WhisperFeatureExtractor, WhisperModel
+from transformers import WavLMConfig, WavLMModel
 
 from espnet2_sop.encoder.speech import HuggingFaceEncoder, normalize_waveform
+from espnet2_sop.encoder.whisper import WhisperEncoder
 from espnet2_sop.mixture.iterator import length_batches
-from espnet2_sop.mixture.loader import MixtureWaveforms, open_store, shared_reader
+from espnet2_sop.mixture.loader import shared_reader
+from espnet2_sop.mixture.render import render
+from espnet2_sop.mixture.simulate import Simulation
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 BLANK = len(LETTERS)
@@ -61,23 +63,12 @@ CONFIG = WavLMConfig(
 )
 
 
-@functools.cache
-def whisper(name: str):
-    return WhisperFeatureExtractor.from_pretrained(name), WhisperModel.from_pretrained(name).encoder.eval()
-
-
 @torch.no_grad()
-def whisper_frames(name: str, path: str) -> torch.Tensor:
-    """(frames, D), 50 frames a second, of the last encoder layer; positions are cut to the length of the audio."""
-    extract, model = whisper(name)
+def teacher_frames(teacher: WhisperEncoder, path: str) -> torch.Tensor:
+    """(whole frames of the audio, D), 50 frames a second, of the teacher's last layer."""
     wave = shared_reader().read(path)
-    count = len(wave) // FRAME
-    mel = extract(wave, sampling_rate=16000, return_tensors="pt").input_features[..., : 2 * count]
-    hidden = F.gelu(model.conv2(F.gelu(model.conv1(mel)))).transpose(1, 2) + model.embed_positions.weight[:count]
-    for layer in model.layers:
-        hidden = layer(hidden, None)
-        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-    return model.layer_norm(hidden)[0]
+    whole = torch.from_numpy(wave[: len(wave) // FRAME * FRAME])
+    return teacher(whole[None], torch.tensor([len(whole)]))[0][0]
 
 
 def speech_span(path: str) -> tuple[int, int]:
@@ -94,7 +85,8 @@ def align(teacher: str, pool, epochs: int = 8) -> dict[str, list[int]]:
     Returns:
         {path: borders}, one more than the utterance has words.
     """
-    frames = {u.path: whisper_frames(teacher, u.path) for u in tqdm(pool, desc="teacher", mininterval=5)}
+    whisper = WhisperEncoder(teacher).eval()
+    frames = {u.path: teacher_frames(whisper, u.path) for u in tqdm(pool, desc="teacher", mininterval=5)}
     everything = torch.cat(list(frames.values()))
     mean, std = everything.mean(0), everything.std(0)
     frames = {path: (f - mean) / std for path, f in frames.items()}
@@ -160,25 +152,23 @@ def batches(simulation: str, seconds: float, single_epochs: int, labels: Labels,
     Yields:
         speech (B, T), lengths (B,), classes (B, F, SLOTS), -1 behind the end.
     """
-    store = open_store(simulation)
-    waves = MixtureWaveforms(simulation)
-    rule = store.config
+    rule = Simulation.read(simulation)
+    # the single talkers that MixtureStore.set_epoch draws have all of the rule's noise; here words come before noise
+    single = dataclasses.replace(rule, config=dataclasses.replace(rule.config, talkers={1: 1.0}, noise_prob=0.2))
     for number in itertools.count():
-        single = number < single_epochs
-        store.config = dataclasses.replace(rule, talkers={1: 1.0}, noise_prob=0.2) if single else rule
         epoch = FIRST_EPOCH + 100 * number + rank
-        store.set_epoch(epoch)
+        mixtures = {m.id: m for m in (single if number < single_epochs else rule).draw(epoch)}
         rng = np.random.default_rng(epoch)
-        cut = length_batches(store.lengths(), int(16000 * seconds), 64, rng)
+        cut = length_batches({i: m.num_samples for i, m in mixtures.items()}, int(16000 * seconds), 64, rng)
         rng.shuffle(cut)
         for ids in cut:
-            speech = [torch.from_numpy(waves[i]) for i in ids]
+            speech = [torch.from_numpy(render(mixtures[i], shared_reader())) for i in ids]
             lengths = torch.tensor([len(w) for w in speech])
             frames = (lengths - 80) // FRAME  # as many as the convolutions leave, or a few more
             classes = torch.full((len(ids), int(frames.max()), SLOTS), -1)
             for row, i in enumerate(ids):
                 classes[row, : frames[row]] = 0
-                for slot, source in enumerate(store.mixtures[i].sources):
+                for slot, source in enumerate(mixtures[i].sources):
                     classes[row, : frames[row], slot] = torch.from_numpy(labels.of(source, int(frames[row])))
             yield nn.utils.rnn.pad_sequence(speech, batch_first=True), lengths, classes
 
@@ -238,7 +228,7 @@ def main():
     distributed.init_process_group("gloo")
     rank = distributed.get_rank()
     torch.manual_seed(args.seed)
-    pool = open_store(args.simulation).pool
+    pool = Simulation.read(args.simulation).pool
     borders = [align(args.teacher, pool) if rank == 0 else None]
     distributed.broadcast_object_list(borders)
     labels = Labels(pool, borders[0])
