@@ -22,6 +22,7 @@ ctc_vocab_size=1000            # pieces of the vocabulary of systems with `ctc_v
 conf_dir=conf                  # where train_NAME.yaml of each system NAME is
 base_config=conf/base.yaml     # model and trainer of all stages; of several files, separated by spaces, later ones win
 train_args=                    # options passed to every training, e.g. "--max_epoch 1"
+cache=false                    # true: what the frozen parts give for a fixed training set is computed once and kept
 systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
 decode_args=                   # options passed to decoding, e.g. "--beam 4"
 pack_system=sop                # system that the last stage packs
@@ -36,7 +37,7 @@ Stages:
    2  formatting and length filtering          8  ESPnet's own SOT recogniser, the baseline
    3  vocabularies                             9  decoding
    4  statistics                              10  scoring
-   5  stage 1: SOT fine-tuning                11  result table
+   5  stage 1: SOT fine-tuning                11  tables, analysis of the prompts, report
    6  stage 2: Separator + serialized CTC     12  packing
 A stage that is done is skipped, one that was interrupted goes on where it was.
 
@@ -203,11 +204,16 @@ train() { # train SYSTEM
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture"
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,text,mixture_text"
         --valid_shape_file "${valid}/speech_shape" ${init[@]+"${init[@]}"} ${extra[@]+"${extra[@]}"})
+    if [ "${cache}" = true ] && [[ "${system}" != espnet* ]]; then command+=(--cache "${expdir}/cache"); fi
     if is_done "${out}/.done" "${command[*]}" "${configs[@]}" "${data}" ${init[1]+"${init[1]}"}; then
         log "${out}: trained already"
         return 0
     fi
     mkdir -p "${out}"
+    if [[ " ${command[*]} " == *" --cache "* ]]; then # by one process
+        job 1 "$((ngpu > 0))" "cache_${system}" "${out}/cache.log" espnet2-sop cache "${command[@]:2}" \
+            --ngpu "$((ngpu > 0))"
+    fi
     mapfile -t processes < <(distributed "${out}")
     job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" "${command[@]}" ${processes[@]+"${processes[@]}"}
     rm -f "${out}"/.dist_init_*
@@ -307,9 +313,21 @@ if should_run 10 "scoring"; then
     espnet2-sop score --data "${dumpdir}" "${folders[@]}"
 fi
 
-if should_run 11 "result table"; then
+if should_run 11 "tables and report"; then
     espnet2-sop table "${expdir}" >"${expdir}/table.log"
-    log "${expdir}/results.json, ${expdir}/RESULTS.md"
+    prompted=() control=()
+    for system in ${systems}; do
+        [[ "${system}" =~ ^(sop|joint) ]] || continue
+        for name in ${test_sets}; do
+            [ ! -f "${expdir}/decode/${system}/${name}/prompt" ] || prompted+=("${expdir}/decode/${system}/${name}")
+        done
+    done
+    [[ " ${systems} " != *" sot_continued "* ]] || control=(--control sot_continued)
+    if [ "${#prompted[@]}" -gt 0 ]; then
+        espnet2-sop analyse --data "${dumpdir}" ${control[@]+"${control[@]}"} "${prompted[@]}" >"${expdir}/prompts.log"
+    fi
+    espnet2-sop report "${expdir}"
+    log "${expdir}/RESULTS.md, BREAKDOWN.md, results.json, results.csv, report.html"
 fi
 
 if should_run 12 "packing"; then
