@@ -14,6 +14,7 @@ from typeguard import TypeCheckError
 
 from espnet2_sop.assembly import load_checkpoint
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_yaml
 from espnet2_sop.inference import Hypothesis
 from espnet2_sop.mixture_task import MixtureTask
 from espnet2_sop.text.serialized import serialize, split_talkers
@@ -95,7 +96,7 @@ class BaselineTask(MixtureTask, ASRTask):
 
 
 class BaselineDecoder:
-    """Writes the talkers' words with ESPnet's batched beam search, attention decoder alone.
+    """Writes the talkers' words with ESPnet's batched beam search; CTC has the weight that it had in training.
 
     ESPnet's convolutional subsampling sees the padding of a batch, so an output may depend slightly on the others.
 
@@ -111,11 +112,12 @@ class BaselineDecoder:
 
     def __init__(self, run: str | Path, checkpoint: str, beam: int = 1, device: str = "cpu"):
         logging.getLogger("espnet2.legacy.nets").setLevel(logging.ERROR)  # else two lines for every cut output
+        config = Path(run) / "config.yaml"
         self.recogniser = Speech2Text(
-            asr_train_config=Path(run) / "config.yaml",
+            asr_train_config=config,
             device=device,
             beam_size=beam,
-            ctc_weight=0.0,
+            ctc_weight=read_yaml(config)["model_conf"].get("ctc_weight", 0.5),  # as in training; ESPnet's default
             lm_weight=0.0,
             maxlenratio=MAX_LENGTH_RATIO,
         )

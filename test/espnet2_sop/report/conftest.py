@@ -10,7 +10,7 @@ import soundfile
 from espnet2_sop.files import read_kaldi, write_kaldi
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.manifest import Mixture, Source
-from espnet2_sop.scoring.record import score_folder
+from espnet2_sop.scoring.record import score, write_record
 
 EPOCH = (
     "[vm] 2026-01-01 00:00:00,000 (trainer:392) INFO: {0}epoch results: [train] iter_time=0.049, loss={1}, acc=0.7, "
@@ -53,7 +53,7 @@ def write_result(root: Path, system: str, test_set: str, texts: dict[str, str], 
         write_kaldi(folder / name, table.items())
     speed = {"real_time_factor": 0.01, "audio_seconds": 10.0, "threads": 1, "gpu": None}
     (folder / "speed.json").write_text(json.dumps(speed))
-    score_folder(root / "dump" / test_set, folder)
+    write_record(folder, score(root / "dump" / test_set, folder))
     return folder
 
 

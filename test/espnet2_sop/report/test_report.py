@@ -15,7 +15,7 @@ from espnet2_sop import cli
 from espnet2_sop.bin import report
 from espnet2_sop.files import read_kaldi, write_kaldi
 from espnet2_sop.report import gallery
-from espnet2_sop.scoring.record import score_folder
+from espnet2_sop.scoring.record import score, write_record
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 EVIL = "<script>alert(1)</script>\"'&<b>"
@@ -182,7 +182,7 @@ def test_hypotheses_that_lack_mixtures(experiment, references):
     write_kaldi(folder / "text", texts.items())
     (folder / "speed.json").unlink()
     (folder / "prompt").unlink()
-    score_folder(experiment.parent / "dump" / "test_2mix_noisy", folder)
+    write_record(folder, score(experiment.parent / "dump" / "test_2mix_noisy", folder))
     Page(make(experiment, "--examples", "100"))
 
 
