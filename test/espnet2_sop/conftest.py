@@ -1,15 +1,61 @@
-"""Tiny pretrained parts as Hugging Face folders, and models over them."""
+"""Data directories of the small corpus, tiny pretrained parts as Hugging Face folders, and models over them."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
+RULE = {
+    "seed": 1,
+    "mixtures_per_epoch": 8,
+    "talkers": {1: 0.3, 2: 0.3, 3: 0.4},
+    "onsets": [[0.1, 0.3], [0.4, 0.6]],
+    "level_db": [-30, -25],
+    "noise_prob": 0.5,
+    "noise_level_db": [-38, -30],
+    "speed": [0.9, 1.1],
+    "max_duration": 8,
+}
 WORDS = "red blue green white one two three four cup box key ball put take the near go to now please"
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>"]
 CHAT = (
     "{% for m in messages %}<|begin_of_text|>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
+
+
+@pytest.fixture(scope="session")
+def write_rule():
+    """Writes the rule of a simulation: write_rule(path, **changes) returns the path."""
+    import yaml
+
+    def write(path: Path, **changes) -> Path:
+        path.write_text(yaml.safe_dump(RULE | changes))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_data(corpus, write_rule):
+    """Makes formatted data directories `train`, a simulation, and `dev`, the mixtures of LibriMix CSVs.
+
+    make_data(folder for all of it, CSVs of dev, condition of dev, **changes of the rule) returns where they are.
+    """
+    from espnet2_sop.bin import format, prepare
+
+    def make(root: Path, csvs: list[Path], condition: str = "clean", **changes) -> Path:
+        def run(mode: str, noise: Path, name: str, *options) -> None:
+            speech = ["--speech_root", corpus.speech, "--noise_root", noise]
+            prepare.main([mode, *map(str, [*speech, *options, "--out", root / "data" / name])])
+            format.main(["--min_duration", "0.1", str(root / "data" / name), str(root / "dump" / name)])
+
+        rule = write_rule(root / "rule.yaml", **changes)
+        run("simulation", corpus.noise / "tr", "train", "--subset", "train-mini", "--config", rule)
+        run("librimix", corpus.noise, "dev", "--condition", condition, "--csv", *csvs)
+        return root / "dump"
+
+    return make
 
 
 def save_llm(folder, tied: bool = True):

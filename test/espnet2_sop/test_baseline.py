@@ -36,21 +36,12 @@ keep_nbest_models: 1
 
 
 @pytest.fixture(scope="module")
-def data(corpus, tmp_path_factory):
-    """Data directories train (a simulation) and dev (formatted mixtures of two talkers), and tokens.txt."""
-    from espnet2_sop.bin import format, prepare, vocab
+def data(make_data, corpus, tmp_path_factory):
+    """Data directories train and dev (two talkers), and tokens.txt."""
+    from espnet2_sop.bin import vocab
 
-    root = tmp_path_factory.mktemp("data")
-    (root / "rule.yaml").write_text(
-        "{seed: 1, mixtures_per_epoch: 8, talkers: {1: 0.5, 2: 0.5}, onsets: [[0.1, 0.3]], level_db: [-30, -25],"
-        " noise_prob: 0, noise_level_db: [-40, -35], speed: [1, 1], max_duration: 5}"
-    )
-    speech = ["--speech_root", str(corpus.speech)]
-    noise = ["--noise_root", str(corpus.noise / "tr")]
-    rule = ["--subset", "train-mini", "--config", str(root / "rule.yaml"), *noise]
-    prepare.main(["simulation", *speech, *rule, "--out", str(root / "train")])
-    prepare.main(["librimix", *speech, "--csv", str(corpus.csv[2]), "--condition", "clean", "--out", str(root / "raw")])
-    format.main(["--min_duration", "0.1", str(root / "raw"), str(root / "dev")])
+    rule = {"talkers": {1: 0.5, 2: 0.5}, "noise_prob": 0, "speed": [1, 1]}
+    root = make_data(tmp_path_factory.mktemp("data"), [corpus.csv[2]], **rule)
     vocab.main(["--kind", "char", "--data", str(root / "train"), "--out", str(root)])
     return root
 

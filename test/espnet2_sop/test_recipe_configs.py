@@ -64,32 +64,11 @@ def test_control_gets_as_many_updates_as_stage_3(recipe):
 
 
 @pytest.fixture(scope="module")
-def data(corpus, tmp_path_factory):
-    """Formatted data directories: train (simulation), dev (two mixtures)."""
-    from espnet2_sop.bin import format, prepare
-
+def data(make_data, corpus, tmp_path_factory):
+    """Data directories train and dev, which has two mixtures."""
     root = tmp_path_factory.mktemp("data")
-    rule = {
-        "seed": 1,
-        "mixtures_per_epoch": 6,
-        "talkers": {1: 0.3, 2: 0.3, 3: 0.4},
-        "onsets": [[0.1, 0.3], [0.4, 0.6]],
-        "level_db": [-30, -25],
-        "noise_prob": 0,
-        "noise_level_db": [-40, -35],
-        "speed": [1, 1],
-        "max_duration": 5,
-    }
-    (root / "simulation.yaml").write_text(yaml.safe_dump(rule))
     (root / "two.csv").write_text("".join(corpus.csv[2].read_text().splitlines(keepends=True)[:3]))
-    speech = ["--speech_root", str(corpus.speech)]
-    simulation = ["--subset", "train-mini", "--config", str(root / "simulation.yaml")]
-    prepare.main(["simulation", *speech, *simulation, "--out", str(root / "data/train")])
-    fixed = ["--csv", str(root / "two.csv"), "--condition", "clean"]
-    prepare.main(["librimix", *speech, *fixed, "--out", str(root / "data/dev")])
-    for name in ("train", "dev"):
-        format.main(["--min_duration", "0.1", str(root / "data" / name), str(root / "dump" / name)])
-    return root / "dump"
+    return make_data(root, [root / "two.csv"], mixtures_per_epoch=6)
 
 
 @pytest.fixture(scope="module")

@@ -13,30 +13,8 @@ from espnet2_sop.files import read_kaldi
 
 
 @pytest.fixture(scope="module")
-def data(corpus, tmp_path_factory):
-    """Formatted data directories: train (simulation), dev (fixed mixtures)."""
-    from espnet2_sop.bin import format, prepare
-
-    root = tmp_path_factory.mktemp("data")
-    (root / "simulation.yaml").write_text(
-        "{seed: 1, mixtures_per_epoch: 8, talkers: {1: 0.25, 2: 0.5, 3: 0.25}, onsets: [[0.1, 0.3], [0.4, 0.6]],"
-        " level_db: [-30, -25], noise_prob: 0.5, noise_level_db: [-40, -35], speed: [0.9, 1.1], max_duration: 5}"
-    )
-    speech = ["--speech_root", str(corpus.speech)]
-    rule = [
-        "--subset",
-        "train-mini",
-        "--noise_root",
-        str(corpus.noise / "tr"),
-        "--config",
-        str(root / "simulation.yaml"),
-    ]
-    prepare.main(["simulation", *speech, *rule, "--out", str(root / "data/train")])
-    fixed = ["--noise_root", str(corpus.noise), "--csv", *(str(p) for p in corpus.csv.values()), "--condition", "both"]
-    prepare.main(["librimix", *speech, *fixed, "--out", str(root / "data/dev")])
-    for name in ("train", "dev"):
-        format.main(["--min_duration", "0.1", str(root / "data" / name), str(root / "dump" / name)])
-    return root / "dump"
+def data(make_data, corpus, tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"), list(corpus.csv.values()), "both")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import os
 import numpy as np
 import pytest
 import soundfile
-import yaml
 
 from espnet2_sop.bin import format, prepare, stats, validate
 from espnet2_sop.errors import UserError
@@ -16,18 +15,6 @@ from espnet2_sop.mixture.loader import MixtureStore
 from espnet2_sop.mixture.simulate import Simulation
 from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
 
-RULE = {
-    "seed": 3,
-    "mixtures_per_epoch": 10,
-    "talkers": {1: 0.5, 3: 0.5},
-    "onsets": [[0.1, 0.3], [0.4, 0.5]],
-    "level_db": [-30, -25],
-    "noise_prob": 0.5,
-    "noise_level_db": [-38, -30],
-    "speed": [1, 1],
-    "max_duration": 8,
-}
-
 
 def librimix(corpus, out, *options, talkers=(2,)):
     csvs = [str(corpus.csv[n]) for n in talkers]
@@ -35,12 +22,14 @@ def librimix(corpus, out, *options, talkers=(2,)):
     prepare.main(["librimix", "--csv", *csvs, *roots, "--out", str(out), *options])
 
 
-def simulation(corpus, out, rule=RULE):
-    config = out.parent / "rule.yaml"
-    if not config.exists():
-        config.write_text(yaml.safe_dump(rule))
+@pytest.fixture
+def rule(write_rule, tmp_path):
+    return write_rule(tmp_path / "rule.yaml", mixtures_per_epoch=10)
+
+
+def simulation(corpus, rule, out):
     roots = ["--speech_root", str(corpus.speech), "--noise_root", str(corpus.noise / "tr")]
-    prepare.main(["simulation", *roots, "--subset", "train-mini", "--config", str(config), "--out", str(out)])
+    prepare.main(["simulation", *roots, "--subset", "train-mini", "--config", str(rule), "--out", str(out)])
 
 
 def test_one_set_keeps_the_ids_of_its_csv(corpus, tmp_path):
@@ -75,10 +64,10 @@ def test_done_work_is_skipped_until_something_changes(corpus, tmp_path, capsys):
     assert "4 kept" in capsys.readouterr().out
 
 
-def test_simulation_is_prepared_formatted_and_counted(corpus, tmp_path, capsys):
-    simulation(corpus, tmp_path / "train")
+def test_simulation_is_prepared_formatted_and_counted(corpus, rule, tmp_path, capsys):
+    simulation(corpus, rule, tmp_path / "train")
     assert "16 utterances of 4 speakers and 2 noises" in capsys.readouterr().out
-    simulation(corpus, tmp_path / "train")
+    simulation(corpus, rule, tmp_path / "train")
     assert "skipped" in capsys.readouterr().out
     durations = sorted(u.num_samples / 16000 for u in Simulation.read(tmp_path / "train/simulation.yaml").pool)
     limit = (durations[-1] + durations[-2]) / 2
@@ -132,16 +121,14 @@ def test_wrong_folders_are_refused(tmp_path):
         stats.main([str(tmp_path / "none"), "--out", str(tmp_path / "stats.json")])
 
 
-def test_noise_is_asked_for_when_the_rule_needs_it(corpus, tmp_path):
-    config = tmp_path / "rule.yaml"
-    options = ["--speech_root", str(corpus.speech), "--subset", "train-mini", "--config", str(config)]
-    config.write_text(yaml.safe_dump(RULE))
+def test_noise_is_asked_for_when_the_rule_needs_it(corpus, rule, write_rule, tmp_path):
+    options = ["--speech_root", str(corpus.speech), "--subset", "train-mini", "--config", str(rule)]
     with pytest.raises(UserError, match="--noise_root is needed"):
         prepare.main(["simulation", *options, "--out", str(tmp_path / "train")])
-    config.write_text(yaml.safe_dump(RULE | {"noise_prob": 0}))
+    write_rule(rule, noise_prob=0)
     prepare.main(["simulation", *options, "--out", str(tmp_path / "train")])
     format.main([str(tmp_path / "train"), str(tmp_path / "dump")])
-    assert len(MixtureStore(tmp_path / "dump/simulation.yaml").mixtures) == 10
+    assert len(MixtureStore(tmp_path / "dump/simulation.yaml").mixtures) == 8
 
 
 def test_statistics_count_words_and_tokens(corpus, tmp_path, capsys):
@@ -233,15 +220,15 @@ def test_all_missing_files_are_listed_beside_the_output(corpus, tmp_path):
     assert not (tmp_path / "test/missing.txt").exists()
 
 
-def test_missing_audio_of_a_simulation_is_found(corpus, tmp_path, capsys):
+def test_missing_audio_of_a_simulation_is_found(corpus, write_rule, tmp_path, capsys):
     """Utterances, noises and room responses alike, before a training stops at the first mixture that needs them."""
     rooms, noise = tmp_path / "rooms/a", tmp_path / "noise"
     for path in (rooms / "0.wav", rooms / "1.wav", rooms / "2.wav", noise / "n.wav"):
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, np.eye(1, 800)[0] * 0.9, 16000)
-    (tmp_path / "rule.yaml").write_text(yaml.safe_dump(RULE | {"room_prob": 0.5}))
-    options = ["--noise_root", str(noise), "--room_root", str(rooms.parent)]
-    options += ["--speech_root", str(corpus.speech), "--subset", "train-mini", "--config", str(tmp_path / "rule.yaml")]
+    options = ["--config", str(write_rule(tmp_path / "rule.yaml", room_prob=0.5))]
+    options += ["--speech_root", str(corpus.speech), "--subset", "train-mini"]
+    options += ["--noise_root", str(noise), "--room_root", str(rooms.parent)]
     prepare.main(["simulation", *options, "--out", str(tmp_path / "train")])
     format.main([str(tmp_path / "train"), str(tmp_path / "dump")])
     assert (tmp_path / "dump/rooms.jsonl").read_text() == (tmp_path / "train/rooms.jsonl").read_text()
@@ -258,9 +245,9 @@ def test_missing_audio_of_a_simulation_is_found(corpus, tmp_path, capsys):
         kept.rename(gone)
 
 
-def test_validate_prints_every_problem(corpus, tmp_path, capsys):
+def test_validate_prints_every_problem(corpus, rule, tmp_path, capsys):
     librimix(corpus, tmp_path / "test", "--condition", "clean", talkers=(2, 3))
-    simulation(corpus, tmp_path / "train")
+    simulation(corpus, rule, tmp_path / "train")
     capsys.readouterr()
     validate.main([str(tmp_path / "test"), str(tmp_path / "train")])
     said = capsys.readouterr().out.splitlines()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import soundfile
-import yaml
 
 from espnet2_sop.bin import format, prepare, stats
 from espnet2_sop.errors import UserError
@@ -11,23 +10,10 @@ from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
 
-RULE = {
-    "seed": 3,
-    "mixtures_per_epoch": 8,
-    "talkers": {2: 0.5, 3: 0.5},
-    "onsets": [[0.1, 0.3], [0.4, 0.5]],
-    "level_db": [-30, -25],
-    "noise_prob": 0.5,
-    "noise_level_db": [-38, -30],
-    "speed": [0.9, 1.1],
-    "max_duration": 8,
-}
-
 
 @pytest.fixture
-def rule(tmp_path):
-    (tmp_path / "rule.yaml").write_text(yaml.safe_dump(RULE))
-    return tmp_path / "rule.yaml"
+def rule(write_rule, tmp_path):
+    return write_rule(tmp_path / "rule.yaml")
 
 
 @pytest.fixture
@@ -43,10 +29,9 @@ def run(mode, *options):
     prepare.main([mode, *map(str, options)])
 
 
-def test_simulation_from_kaldi_with_real_noise_and_rooms(an4, kaldi, tmp_path, capsys):
-    room = {"room_prob": 1.0, "talkers": {2: 1.0}}
-    (tmp_path / "rule.yaml").write_text(yaml.safe_dump(RULE | room))
-    options = ["--kaldi", kaldi, "--config", tmp_path / "rule.yaml", "--noise_root", an4.noise]
+def test_simulation_from_kaldi_with_real_noise_and_rooms(an4, kaldi, write_rule, tmp_path, capsys):
+    rule = write_rule(tmp_path / "rule.yaml", room_prob=1.0, talkers={2: 1.0})
+    options = ["--kaldi", kaldi, "--config", rule, "--noise_root", an4.noise]
     with pytest.raises(UserError, match="room_prob is above 0, so --room_root is needed"):
         run("simulation", *options, "--out", tmp_path / "train")
     options += ["--room_root", an4.rooms, "--text_style", "librispeech"]

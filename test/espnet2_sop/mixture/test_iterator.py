@@ -1,38 +1,39 @@
 """If these fail, training misses mixtures, overfills memory, or differs after a resume or between processes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_sop.mixture.iterator import MixtureIterFactory, length_batches, shard
+from espnet2_sop.mixture.loader import MixtureStore
+from espnet2_sop.mixture.simulate import Simulation
 
 ids = st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.integers(1, 100), max_size=60)
 
 
-class Store:
-    """Lengths that depend on the epoch, as those of a simulation."""
+class Names(torch.utils.data.Dataset):
+    """Gives the id alone: no audio is read."""
 
-    def set_epoch(self, epoch, single_talkers=False):
-        self.single_talkers = single_talkers
-        rng = np.random.default_rng(epoch)
-        self.table = {f"m{i}": int(length) for i, length in enumerate(rng.integers(1000, 8000, 50))}
-
-    def lengths(self):
-        return self.table
-
-    def text_lengths(self):
-        return {name: length // 100 for name, length in self.table.items()}
-
-
-class Dataset(torch.utils.data.Dataset):
     def __getitem__(self, name):
         return name, torch.zeros(1)
 
 
-def factory(**options):
-    return MixtureIterFactory(Dataset(), Store(), batch_bins=40_000, max_batch_size=8, seed=4, **options)
+@pytest.fixture
+def factory(config, pool, noises, tmp_path):
+    """Factories over stores of one simulation, each a store of its own: factory(**options)."""
+    rule = tmp_path / "simulation.yaml"
+    rule.write_text(yaml.safe_dump(dataclasses.asdict(config)))
+    Simulation(config, pool, noises, []).write(rule, tmp_path)
+
+    def make(**options):
+        return MixtureIterFactory(Names(), MixtureStore(rule), batch_bins=400_000, max_batch_size=8, seed=4, **options)
+
+    return make
 
 
 @given(lengths=ids, bins=st.integers(1, 500), most=st.none() | st.integers(1, 7), seed=st.integers(0, 99))
@@ -64,24 +65,25 @@ def test_batches_hold_similar_audio_and_similar_text_and_change():
     assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
 
 
-def test_resume_gives_the_batches_of_an_uninterrupted_run():
+def test_resume_gives_the_batches_of_an_uninterrupted_run(factory):
     straight, resumed = factory(), factory()
     runs = [[names for names, _ in straight.build_iter(epoch)] for epoch in (1, 2, 3)]
     assert runs[2] == [names for names, _ in resumed.build_iter(3)]
+    assert straight.store.mixtures == resumed.store.mixtures
     assert runs[1] != runs[2]
 
 
-def test_single_talkers_come_in_the_first_epochs_only():
+def test_single_talkers_come_in_the_first_epochs_only(factory):
     drawn = factory(single_talker_epochs=2)
-    seen = []
+    most = []
     for epoch in (1, 2, 3, 1):
         drawn.batches(epoch)
-        seen.append(drawn.store.single_talkers)
-    assert seen == [True, True, False, True]
+        most.append(max(mixture.num_talkers for mixture in drawn.store.mixtures.values()))
+    assert most == [1, 1, 3, 1]
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_share_every_batch(world_size):
+def test_processes_share_every_batch(factory, world_size):
     whole = factory().batches(1)
     parts = [factory(rank=rank, world_size=world_size).batches(1) for rank in range(world_size)]
     for number, batch in enumerate(whole):
@@ -99,7 +101,7 @@ def test_no_process_is_without_work(batch, world_size):
     assert {name for share in shares for name in share} == set(batch)
 
 
-def test_number_of_iterations_and_order():
+def test_number_of_iterations_and_order(factory):
     assert len(factory(num_iters_per_epoch=3).build_iter(1)) == 3
     one_round = len(factory().batches(1))
     more = factory(num_iters_per_epoch=2 * one_round + 1).batches(1)  # a learning rate counts on so many updates
@@ -110,6 +112,6 @@ def test_number_of_iterations_and_order():
     assert list(factory().build_iter(1, shuffle=False).batch_sampler) == ordered
 
 
-def test_collate_function_and_workers():
+def test_collate_function_and_workers(factory):
     loader = factory(collate_fn=lambda rows: [name for name, _ in rows], num_workers=1).build_iter(2)
     assert list(loader) == factory().batches(2)

@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-import yaml
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
@@ -14,25 +13,12 @@ from espnet2_sop.mixture.manifest import write_manifest
 from espnet2_sop.mixture.pool import build_noise_pool, build_pool, write_pool
 from espnet2_sop.mixture.render import render
 
-RULE = {
-    "seed": 3,
-    "mixtures_per_epoch": 12,
-    "talkers": {1: 0.5, 2: 0.5},
-    "onsets": [[0.1, 0.3]],
-    "level_db": [-30, -25],
-    "noise_prob": 0.5,
-    "noise_level_db": [-38, -30],
-    "speed": [0.9, 1.1],
-    "max_duration": 8,
-}
-
 
 @pytest.fixture
-def simulation(corpus, tmp_path):
+def simulation(corpus, write_rule, tmp_path):
     write_pool(tmp_path / "sources.jsonl", build_pool(corpus.speech, "train-mini"))
     write_pool(tmp_path / "noises.jsonl", build_noise_pool(corpus.noise / "tr"))
-    (tmp_path / "simulation.yaml").write_text(yaml.safe_dump(RULE))
-    return tmp_path / "simulation.yaml"
+    return write_rule(tmp_path / "simulation.yaml", mixtures_per_epoch=12, talkers={1: 0.5, 2: 0.5})
 
 
 @pytest.fixture

@@ -9,30 +9,18 @@ import pytest
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, Source
-from espnet2_sop.mixture.pool import NoiseFile, Utterance
 from espnet2_sop.mixture.render import render
 from espnet2_sop.mixture.room import RoomResponse, build_room_pool, reverberate, simulate_rooms
-from espnet2_sop.mixture.simulate import SimulationConfig, draw, draw_fixed
+from espnet2_sop.mixture.simulate import draw, draw_fixed
 
-RULE = SimulationConfig(
-    seed=1,
-    mixtures_per_epoch=200,
-    talkers={1: 0.2, 2: 0.4, 3: 0.4},
-    onsets=((0.75, 1.25), (1.6, 2.1)),
-    level_db=(-33.0, -25.0),
-    noise_prob=0.5,
-    noise_level_db=(-38.0, -30.0),
-    speed=(0.87, 1.15),
-    max_duration=8.0,
-    room_prob=0.5,
-)
-POOL = [
-    Utterance(f"{s}-{n}", f"{s}-{n}.flac", str(s), "ONE", 16000, -20.0, 10 * n) for s in range(6) for n in range(10)
-]
-NOISES = [NoiseFile("long.wav", 300_000, -30.0)]
 ROOMS = [RoomResponse(f"r{r}", f"r{r}/{p}.flac") for r in range(3) for p in range(3)] + [
     RoomResponse("few", "few/0.flac")
 ]
+
+
+@pytest.fixture(scope="session")
+def rule(config):
+    return dataclasses.replace(config, mixtures_per_epoch=200, room_prob=0.5)
 
 
 def test_reverberation_is_a_convolution_from_the_direct_path_on():
@@ -66,8 +54,9 @@ def test_real_room_keeps_onset_and_level(an4):
         assert Mixture("m", (source,)).audio_paths == [utterance.path, str(path)]
 
 
-def test_rule_puts_talkers_of_one_mixture_into_one_room_at_different_places():
-    mixtures = draw(RULE, POOL, NOISES, 1, ROOMS)
+def test_rule_puts_talkers_of_one_mixture_into_one_room_at_different_places(rule, pool, noises):
+    parts = [dataclasses.replace(u, offset=u.num_samples) for u in pool]
+    mixtures = draw(rule, parts, noises, 1, ROOMS)
     rooms = [[s.room for s in m.sources] for m in mixtures]
     share = np.mean([r[0] is not None for r in rooms])
     assert 0.35 < share < 0.65
@@ -75,26 +64,26 @@ def test_rule_puts_talkers_of_one_mixture_into_one_room_at_different_places():
         assert len({place and place.split("/")[0] for place in places}) == 1
         assert places[0] is None or len(set(places)) == len(places)
     assert {places[0][:2] for places in rooms if places[0]} == {"r0", "r1", "r2"}  # not the one with too few places
-    assert draw(RULE, POOL, NOISES, 1, ROOMS) == mixtures
-    assert all(s.offset == 10 * int(s.path[2]) for m in mixtures for s in m.sources)
+    assert draw(rule, parts, noises, 1, ROOMS) == mixtures
+    assert all(s.offset == s.num_samples for m in mixtures for s in m.sources)
 
 
-def test_rule_without_rooms_draws_what_it_drew_before():
+def test_rule_without_rooms_draws_what_it_drew_before(rule, pool, noises):
     """Adding responses to a rule that does not use them must not change a corpus."""
-    rule = dataclasses.replace(RULE, room_prob=0.0)
-    assert draw(rule, POOL, NOISES, 3, ROOMS) == draw(rule, POOL, NOISES, 3)
+    dry = dataclasses.replace(rule, room_prob=0.0)
+    assert draw(dry, pool, noises, 3, ROOMS) == draw(dry, pool, noises, 3)
     with pytest.raises(UserError, match="room_prob is above 0 but no room has responses for 3 talkers"):
-        draw(RULE, POOL, NOISES, 1, ROOMS[:2])
+        draw(rule, pool, noises, 1, ROOMS[:2])
 
 
-def test_fixed_sets_are_the_same_mixtures_with_and_without_noise():
-    noisy = draw_fixed(RULE, POOL, NOISES, 2, 30, ROOMS)
-    clean = draw_fixed(RULE, POOL, [], 2, 30, ROOMS)
+def test_fixed_sets_are_the_same_mixtures_with_and_without_noise(rule, pool, noises):
+    noisy = draw_fixed(rule, pool, noises, 2, 30, ROOMS)
+    clean = draw_fixed(rule, pool, [], 2, 30, ROOMS)
     assert [m.id for m in noisy] == [f"{n:05d}" for n in range(30)]
     assert all(m.noise is not None for m in noisy)
     assert [dataclasses.replace(m, noise=None) for m in noisy] == clean
     assert {(m.num_talkers, s.speed) for m in noisy for s in m.sources} == {(2, 1.0)}
-    assert draw_fixed(RULE, POOL, NOISES, 2, 30, ROOMS) == noisy
+    assert draw_fixed(rule, pool, noises, 2, 30, ROOMS) == noisy
 
 
 def test_responses_are_found_and_silent_ones_refused(an4, tmp_path):

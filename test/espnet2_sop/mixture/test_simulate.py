@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.mixture.pool import NoiseFile, Utterance
-from espnet2_sop.mixture.simulate import SimulationConfig, draw, read_config
+from espnet2_sop.mixture.simulate import draw, read_config
 
 RULE = {
     "seed": 1,
@@ -24,34 +23,17 @@ RULE = {
     "speed": [0.87, 1.15],
     "max_duration": 8,
 }
-CONFIG = SimulationConfig(
-    seed=1,
-    mixtures_per_epoch=60,
-    talkers={1: 0.2, 2: 0.4, 3: 0.4},
-    onsets=((0.75, 1.25), (1.6, 2.1)),
-    level_db=(-33.0, -25.0),
-    noise_prob=0.5,
-    noise_level_db=(-38.0, -30.0),
-    speed=(0.87, 1.15),
-    max_duration=8.0,
-)
-POOL = [
-    Utterance(f"{s}-1-{n:04d}", f"{s}-{n}.flac", str(s), "ONE TWO", 16000 + 1600 * n, -20.0 - n)
-    for s in range(6)
-    for n in range(10)
-]
-NOISES = [NoiseFile("long.wav", 300_000, -30.0), NoiseFile("short.wav", 8000, -25.0)]
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), epoch=st.integers(1, 1000))
-def test_seed_and_epoch_decide_everything(seed, epoch):
-    config = dataclasses.replace(CONFIG, seed=seed, mixtures_per_epoch=10)
-    first = draw(config, POOL, NOISES, epoch)
-    assert draw(config, list(POOL), list(NOISES), epoch) == first
+def test_seed_and_epoch_decide_everything(config, pool, noises, seed, epoch):
+    config = dataclasses.replace(config, seed=seed, mixtures_per_epoch=10)
+    first = draw(config, pool, noises, epoch)
+    assert draw(config, list(pool), list(noises), epoch) == first
     others = (
-        draw(config, POOL, NOISES, epoch + 1),
-        draw(dataclasses.replace(config, seed=seed + 1), POOL, NOISES, epoch),
+        draw(config, pool, noises, epoch + 1),
+        draw(dataclasses.replace(config, seed=seed + 1), pool, noises, epoch),
     )
     for other in others:
         assert [m.id for m in other] == [m.id for m in first]
@@ -60,14 +42,14 @@ def test_seed_and_epoch_decide_everything(seed, epoch):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32))
-def test_mixtures_follow_the_rule(seed):
-    levels, files = {u.path: u.level_db for u in POOL}, {n.path: n for n in NOISES}
-    for mixture in draw(dataclasses.replace(CONFIG, seed=seed), POOL, NOISES, 1):
+def test_mixtures_follow_the_rule(config, pool, noises, seed):
+    levels, files = {u.path: u.level_db for u in pool}, {n.path: n for n in noises}
+    for mixture in draw(dataclasses.replace(config, seed=seed), pool, noises, 1):
         assert 1 <= mixture.num_talkers <= 3
         assert mixture.duration <= 8
         assert len({source.speaker for source in mixture.sources}) == mixture.num_talkers
         assert mixture.sources[0].onset == 0
-        for source, (low, high) in zip(mixture.sources[1:], CONFIG.onsets, strict=False):
+        for source, (low, high) in zip(mixture.sources[1:], config.onsets, strict=False):
             assert low <= source.onset <= high
         for source in mixture.sources:
             assert -33.01 <= levels[source.path] + 20 * np.log10(source.gain) <= -24.99
@@ -81,50 +63,50 @@ def test_mixtures_follow_the_rule(seed):
             assert -38.01 <= file.level_db + 20 * np.log10(mixture.noise.gain) <= -29.99
 
 
-def test_shares_are_those_of_the_rule():
-    mixtures = draw(dataclasses.replace(CONFIG, mixtures_per_epoch=3000), POOL, NOISES, 1)
+def test_shares_are_those_of_the_rule(config, pool, noises):
+    mixtures = draw(dataclasses.replace(config, mixtures_per_epoch=3000), pool, noises, 1)
     counts = Counter(mixture.num_talkers for mixture in mixtures)
-    for number, share in CONFIG.talkers.items():
+    for number, share in config.talkers.items():
         assert counts[number] / 3000 == pytest.approx(share, abs=0.04)
     assert np.mean([mixture.noise is not None for mixture in mixtures]) == pytest.approx(0.5, abs=0.04)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_all_utterances_are_used_about_equally(epoch):
-    used = Counter(s.path for m in draw(CONFIG, POOL, NOISES, epoch) for s in m.sources)
-    assert set(used) == {utterance.path for utterance in POOL}
+def test_all_utterances_are_used_about_equally(config, pool, noises, epoch):
+    used = Counter(s.path for m in draw(config, pool, noises, epoch) for s in m.sources)
+    assert set(used) == {utterance.path for utterance in pool}
     assert max(used.values()) - min(used.values()) <= 2
 
 
-def test_partners_change_from_epoch_to_epoch():
+def test_partners_change_from_epoch_to_epoch(config, pool, noises):
     partners = [
-        {frozenset(s.path for s in m.sources) for m in draw(CONFIG, POOL, NOISES, epoch) if m.num_talkers > 1}
+        {frozenset(s.path for s in m.sources) for m in draw(config, pool, noises, epoch) if m.num_talkers > 1}
         for epoch in (1, 2)
     ]
     assert len(partners[0] & partners[1]) < 5
 
 
-def test_utterances_too_long_for_a_slot_wait_for_another():
-    config = dataclasses.replace(CONFIG, max_duration=2.3, onsets=((0.75, 1.25), (0.8, 1.3)), speed=(1.0, 1.0))
-    mixtures = draw(config, POOL, NOISES, 1)
+def test_utterances_too_long_for_a_slot_wait_for_another(config, pool, noises):
+    config = dataclasses.replace(config, max_duration=2.3, onsets=((0.75, 1.25), (0.8, 1.3)), speed=(1.0, 1.0))
+    mixtures = draw(config, pool, noises, 1)
     assert max(mixture.duration for mixture in mixtures) <= 2.3
-    assert {s.num_samples for m in mixtures for s in m.sources} == {u.num_samples for u in POOL}
+    assert {s.num_samples for m in mixtures for s in m.sources} == {u.num_samples for u in pool}
 
 
-def test_what_cannot_be_drawn_is_told():
+def test_what_cannot_be_drawn_is_told(config, pool, noises):
     with pytest.raises(UserError, match="3 talkers need as many different speakers"):
-        draw(CONFIG, POOL[:20], NOISES, 1)
+        draw(config, pool[:20], noises, 1)
     with pytest.raises(UserError, match="there are no noises"):
-        draw(CONFIG, POOL, [], 1)
-    assert draw(dataclasses.replace(CONFIG, noise_prob=0.0), POOL, [], 1)
+        draw(config, pool, [], 1)
+    assert draw(dataclasses.replace(config, noise_prob=0.0), pool, [], 1)
     with pytest.raises(UserError, match="max_duration"):
-        draw(dataclasses.replace(CONFIG, max_duration=0.5), POOL, NOISES, 1)
+        draw(dataclasses.replace(config, max_duration=0.5), pool, noises, 1)
 
 
-def test_config_is_read(tmp_path):
+def test_config_is_read(config, tmp_path):
     path = tmp_path / "simulation.yaml"
     path.write_text(yaml.safe_dump(RULE))
-    assert read_config(path) == CONFIG
+    assert read_config(path) == config
     path.write_text(yaml.safe_dump(RULE | {"pool": "other.jsonl"}))
     assert read_config(path).pool == "other.jsonl"
 
