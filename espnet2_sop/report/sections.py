@@ -12,7 +12,8 @@ from espnet2_sop.report.experiment import Experiment, Result
 from espnet2_sop.report.figures import Look
 from espnet2_sop.report.markup import escape, note, rate_cell, system, table
 from espnet2_sop.report.training import Run
-from espnet2_sop.scoring.record import compare_records, summary
+from espnet2_sop.scoring.breakdown import summary
+from espnet2_sop.scoring.record import compare_records
 from espnet2_sop.scoring.table import DASH, number, with_interval
 
 FATES = ("kept", "repaired", "broken", "still_wrong")
