@@ -77,12 +77,12 @@ def test_times_of_words_are_those_of_the_peaks(model, waves, monkeypatch):
     blank = model.ctc.blank
     paths = [[blank, *red, blank, *box], [blank] * 7, [blank] * 3 + box]
 
-    def peaks(levels):
-        lengths = levels[model.tap][1]
-        rows = [torch.tensor([path + [blank] * (int(lengths.max()) - len(path))] * len(lengths)) for path in paths]
-        return [torch.nn.functional.one_hot(row, blank + 1).float().mul(30).log_softmax(-1) for row in rows], lengths
+    def peaks(streams):
+        batch, frames, _ = streams[0].shape
+        rows = [torch.tensor([path + [blank] * (frames - len(path))] * batch) for path in paths]
+        return [torch.nn.functional.one_hot(row, blank + 1).float().mul(30).log_softmax(-1) for row in rows]
 
-    monkeypatch.setattr(model, "ctc_log_probs", peaks)
+    monkeypatch.setattr(model.ctc, "one_by_one", peaks)
     end = 1 + len(red)
     expected = (
         (1, 0.08, round(0.08 * len(red), 3), "red", 1.0),
