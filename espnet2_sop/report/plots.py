@@ -1,5 +1,6 @@
 """The figures of scores: cpWER by system, number of talkers and overlap, prompts, talker counts, speed."""
 
+import functools
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,12 @@ def rate_of(pairs: Sequence[tuple[int, int]]) -> float:
     return 100 * sum(errors for errors, _ in pairs) / sum(words for _, words in pairs)
 
 
-def bars_of(pairs: Sequence[tuple[int, int]]) -> list[float]:
-    """Distances in percent from the rate down and up to the limits of its 95 % interval."""
+@functools.cache
+def bars_of(pairs: tuple[tuple[int, int], ...]) -> list[float]:
+    """Distances in percent from the rate down and up to the limits of its 95 % interval.
+
+    Remembered, as every panel is drawn twice: for the page and for its file.
+    """
     low, high = interval([errors for errors, _ in pairs], [words for _, words in pairs])
     return [max(0, rate_of(pairs) - 100 * low), max(0, 100 * high - rate_of(pairs))]
 
@@ -158,7 +163,7 @@ def draw_lines(axes: Axes, lines: dict[str, list], looks: dict[str, Look], dodge
             axes.plot(x, rates[name], color=look.colour, marker=look.marker, linewidth=1.6 * size, markersize=5 * size)
             continue
         x = [value + dodge * (index - (len(lines) - 1) / 2) for value in x]
-        bars = np.transpose([bars_of(pairs) for _, pairs in points])
+        bars = np.transpose([bars_of(tuple(pairs)) for _, pairs in points])
         axes.errorbar(x, rates[name], bars, color=look.colour, marker=look.marker, elinewidth=0.9, capsize=2)
         if name not in outside:
             end = max(end, 1.02 * max(bars[1] + rates[name]))

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from scipy.stats import spearmanr
+import numpy as np
 
 from espnet2_sop import __version__
 from espnet2_sop.report.examples import main_pair
@@ -124,8 +124,19 @@ def correlation(result: Result) -> str:
     else:
         pairs = [(count.rate, result.errors[key]) for key, count in result.prompt_errors.items() if count.words]
         x, y = [rate for rate, _ in pairs], [errors / words for _, (errors, words) in pairs]
-        value, limits = (float(spearmanr(x, y)[0]) if len(set(x)) > 1 and len(set(y)) > 1 else None), None
+        value, limits = rank_correlation(x, y), None
     return rate_cell(with_interval(value, limits))
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Spearman's correlation, equal values at their mean rank; None where one side never changes."""
+    if min(len(set(x)), len(set(y))) < 2:
+        return None
+    ranks = []
+    for values in (x, y):
+        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place])
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def share(result: Result, fate: str) -> str:

@@ -15,6 +15,7 @@ from espnet2_sop import cli
 from espnet2_sop.bin import report
 from espnet2_sop.files import read_kaldi, write_kaldi
 from espnet2_sop.report import gallery
+from espnet2_sop.report import page as page_module
 from espnet2_sop.scoring.record import score, write_record
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -49,6 +50,13 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves out the drawing, which takes seconds, where a test is about the rest of the page."""
+    monkeypatch.setattr(page_module, "panel_svg", lambda panel, prefix: f"<svg id='{prefix}'></svg>")
+    monkeypatch.setattr(page_module, "save_figure", lambda figure, looks, folder: [folder / f"{figure.name}.svg"])
 
 
 def make(exp, *options):
@@ -92,7 +100,7 @@ def test_page_needs_nothing_else(experiment):
     assert not re.search(r"url\((?!#)", text)
 
 
-def test_audio_is_in_the_page(experiment):
+def test_audio_is_in_the_page(experiment, undrawn):
     found = re.findall(r'src="data:audio/flac;base64,([^"]+)"', make(experiment, "--examples", "2"))
     assert len(found) == 2 and all(base64.b64decode(data).startswith(b"fLaC") for data in found)
 
@@ -125,7 +133,7 @@ def test_everything_from_files_is_escaped(recipe, references, add_result):
     assert not any(name.startswith("on") for name, _ in page.attributes)
 
 
-def test_no_training_logs_and_one_system(recipe, references, add_result):
+def test_no_training_logs_and_one_system(recipe, references, add_result, undrawn):
     add_result(recipe, "ours", "test_1mix_clean", references["test_1mix_clean"])
     page = Page(make(recipe / "exp"))
     assert "No training log (train.log with finished epochs) for: ours." in page.text
@@ -133,49 +141,49 @@ def test_no_training_logs_and_one_system(recipe, references, add_result):
     assert "cpWER against" not in page.text and "Paired" not in page.text
 
 
-def test_a_training_that_has_not_finished_an_epoch(experiment):
+def test_a_training_that_has_not_finished_an_epoch(experiment, undrawn):
     (experiment / "stage3_sop" / "train.log").write_text("Model structure:\n")
     page = Page(make(experiment))
     assert "No training log (train.log with finished epochs) for: sop." in page.text
 
 
-def test_no_audio(experiment):
+def test_no_audio(experiment, undrawn):
     shutil.rmtree(experiment.parent / "audio")
     page = Page(make(experiment))
     assert "audio" not in page.tags and page.text.count("No player: no audio: audio/0.wav") == 6
     assert page.tags.count("article") == 6
 
 
-def test_broken_audio_is_a_note(experiment):
+def test_broken_audio_is_a_note(experiment, undrawn):
     (experiment.parent / "audio" / "0.wav").write_bytes(b"RIFF")
     assert "not a readable audio file" in Page(make(experiment)).text
 
 
-def test_audio_is_bounded(experiment, monkeypatch):
+def test_audio_is_bounded(experiment, monkeypatch, undrawn):
     monkeypatch.setattr(gallery, "AUDIO_BYTES", 20_000)
     page = Page(make(experiment))
     assert 0 < page.tags.count("audio") < 6 and "audio are the most that a report holds" in page.text
 
 
-def test_no_manifest(experiment):
+def test_no_manifest(experiment, undrawn):
     for path in (experiment.parent / "dump").glob("*/mixtures.jsonl"):
         path.unlink()
     page = Page(make(experiment))
     assert "audio" not in page.tags and page.tags.count("article") == 6 and "does not have this mixture" in page.text
 
 
-def test_data_is_gone(experiment):
+def test_data_is_gone(experiment, undrawn):
     shutil.rmtree(experiment.parent / "dump")
     page = Page(make(experiment))
     assert "is not where score.json says" in page.text and "No examples" in page.text
     assert "article" not in page.tags and "cpWER against overlap" not in page.text
 
 
-def test_no_examples(experiment):
+def test_no_examples(experiment, undrawn):
     assert "article" not in Page(make(experiment, "--examples", "0")).tags
 
 
-def test_hypotheses_that_lack_mixtures(experiment, references):
+def test_hypotheses_that_lack_mixtures(experiment, references, undrawn):
     folder = experiment / "decode" / "sop" / "test_2mix_noisy"
     texts = read_kaldi(folder / "text")
     del texts["mix0"]
@@ -202,7 +210,7 @@ def test_a_system_far_off(experiment, references, add_result):
     assert "espnet_sot: 600 %, outside" in text or re.search(r"espnet_sot: \d{3} %, outside", text)
 
 
-def test_prompt_quality(experiment):
+def test_prompt_quality(experiment, undrawn):
     fates = {"kept": 60.59, "repaired": 10.31, "broken": 6.41, "still_wrong": 22.7}
     quality = {
         "correlation": {"spearman": {"value": 0.555, "interval": [0.419, 0.669]}},
