@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 START = 0.8  # agreement expected before anything is known: about that of trained heads
-FORGET = 0.3  # weight of the newest token in the running agreement
+FORGET = 0.4  # weight of the newest token in the running agreement
 
 
 class Draft:
