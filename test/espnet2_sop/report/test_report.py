@@ -210,6 +210,13 @@ def test_a_system_far_off(experiment, references, add_result):
     assert "espnet_sot: 600 %, outside" in text or re.search(r"espnet_sot: \d{3} %, outside", text)
 
 
+def test_a_decoder_that_loops(experiment, references, add_result, undrawn):
+    wrong = {key: text + " again" * 300 for key, text in references["test_2mix_noisy"].items()}
+    add_result(experiment.parent, "espnet_sot", "test_2mix_noisy", wrong)
+    page = Page(make(experiment))
+    assert "+ again again again again … 300 words" in page.text and page.text.count("again") < 100
+
+
 def test_prompt_quality(experiment, undrawn):
     fates = {"kept": 60.59, "repaired": 10.31, "broken": 6.41, "still_wrong": 22.7}
     quality = {
