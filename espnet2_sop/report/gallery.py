@@ -11,13 +11,14 @@ from espnet2_sop.report.audio import data_uri, flac, read_mixtures
 from espnet2_sop.report.examples import Example, choose
 from espnet2_sop.report.experiment import Experiment, Result
 from espnet2_sop.report.figures import Look
-from espnet2_sop.report.markup import escape, key, note
+from espnet2_sop.report.markup import escape, mark, note
 from espnet2_sop.scoring.metrics import Talkers
 from espnet2_sop.scoring.score import talker_words
 from espnet2_sop.scoring.table import system_rank
 
 AUDIO_BYTES = 8_000_000  # of all examples together, as FLAC
 LINE_WIDTH = 112  # characters, padding included, before the words of a talker go on in another table
+MOST_INSERTED = 8  # words at one place that are shown in full; a decoder that loops inserts hundreds
 MOST_NAMES = 2  # of systems that share a row
 TALKER_COLOURS = 6  # classes t0, t1, ... of the style sheet
 
@@ -77,7 +78,7 @@ def gallery(experiment: Experiment, number: int, looks: dict[str, Look]) -> str:
 def player(mixture: Mixture | None, result: Result, most: int) -> tuple[str, int]:
     """An audio player, or a note that says why there is none; and the bytes of its audio."""
     if mixture is None:
-        return note(f"No audio: {result.test_set.folder / 'mixtures.jsonl'} does not have this mixture."), 0
+        return note(f"No player: mixtures.jsonl of {result.test_set.name} does not have this mixture."), 0
     try:
         data = flac(mixture, result.test_set.folder)
     except UserError as error:
@@ -137,7 +138,7 @@ def aligned_rows(name: str, ref: Talkers, results: Sequence[Result], looks: dict
 
 
 def named(system: str, looks: dict[str, Look], role: str = "") -> str:
-    return f'<span class="system">{key(looks[system])}{role}{escape(system)}</span>'
+    return f'<span class="system">{mark(looks[system])}{role}{escape(system)}</span>'
 
 
 def chip(slot: int) -> str:
@@ -200,7 +201,8 @@ def lines(words: Sequence[str], rows: Sequence[tuple[str, AlignedTalker]]) -> It
 def cell_text(talker: AlignedTalker, kind: str, index: int) -> str:
     """What stands in a column, without escaping."""
     if kind == "gap":
-        return " ".join(talker.inserted[index])
+        words = talker.inserted[index]
+        return " ".join(words) if len(words) <= MOST_INSERTED else f"{' '.join(words[:4])} … {len(words)} words"
     return talker.words[index][1] if index < len(talker.words) else ""
 
 

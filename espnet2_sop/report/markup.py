@@ -17,21 +17,21 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
-def key(look: Look) -> str:
-    """The line and marker of a system, as in the figures."""
-    marker = MarkerStyle(look.marker)
-    outline = marker.get_path().transformed(marker.get_transform()).to_polygons()[0]
+def mark(look: Look) -> str:
+    """The line and marker of a system, as in the figures; what follows it stays on its line (U+2060)."""
+    style = MarkerStyle(look.marker)
+    outline = style.get_path().transformed(style.get_transform()).to_polygons()[0]
     size = 4.0 / max(abs(outline).max(), 0.01)
     points = " ".join(f"{11 + size * x:.1f},{6 - size * y:.1f}" for x, y in outline)
     return (
         f'<svg class="key" width="22" height="12" aria-hidden="true"><path d="M0 6H22" stroke="{look.colour}" '
-        f'stroke-width="2"/><polygon points="{points}" fill="{look.colour}"/></svg>'
+        f'stroke-width="2"/><polygon points="{points}" fill="{look.colour}"/></svg>\u2060'
     )
 
 
 def system(name: str, looks: dict[str, Look]) -> str:
     """Name of a system behind its line and marker; any other text as it is."""
-    return f'<span class="system">{key(looks[name])}{escape(name)}</span>' if name in looks else escape(name)
+    return f'<span class="system">{mark(looks[name])}{escape(name)}</span>' if name in looks else escape(name)
 
 
 def legend(names: Iterable[str], looks: dict[str, Look]) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from espnet2_sop.report.experiment import read_experiment
 from espnet2_sop.report.figures import make_looks
-from espnet2_sop.report.markup import from_markdown, inline, key, rate_cell
+from espnet2_sop.report.markup import from_markdown, inline, mark, rate_cell
 from espnet2_sop.scoring.table import report, result_row
 
 
@@ -37,11 +37,11 @@ def test_the_result_tables_are_those_of_the_table_command(experiment):
     assert "| " not in html and "**" not in html and "## " not in html and "---" not in html
     assert html.count("<details>") == html.count("</details>") == 2
     for row in map(result_row, whole.records):
-        assert f"{row['cpwer']:.2f}" in html and f">{row['system']}</span>" in html
+        assert f"{row['cpwer']:.2f}" in html and f"{row['system']}</span>" in html
 
 
 def test_markers_are_drawn_inside_of_their_box():
     for look in make_looks([f"x{i}" for i in range(12)]).values():
-        points = key(look).split('points="')[1].split('"')[0]
+        points = mark(look).split('points="')[1].split('"')[0]
         numbers = [[float(value) for value in point.split(",")] for point in points.split()]
         assert len(numbers) > 2 and all(0 <= x <= 22 and 0 <= y <= 12 for x, y in numbers)
