@@ -83,6 +83,8 @@ class Decoder:
         self.num_beams = num_beams
         self.draft = draft and num_beams == 1 and (mode == "sop" or "ctc" in trained_modes(model))
         model.use(mode)
+        if mode != "ctc":
+            model.llm.merge()
 
     @torch.inference_mode()
     def __call__(self, waveforms: list[np.ndarray], references: list[str] | None = None) -> list[Hypothesis]:

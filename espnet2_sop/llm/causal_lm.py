@@ -63,6 +63,7 @@ class AdaptedCausalLM(nn.Module):
         self.peft = peft.get_peft_model(base, config, adapter_name=first)
         for name, config in others:
             self.peft.add_adapter(name, config)
+        self.merged = False
         self.sc_id = sc_id
         embedding, output = base.get_input_embeddings().weight, base.get_output_embeddings().weight
         self.sc_input = nn.Parameter(embedding[sc_id].detach().float().clone())
@@ -87,8 +88,21 @@ class AdaptedCausalLM(nn.Module):
         Args:
             adapters: Names, e.g. `["sot", "sop"]`: stage 3 puts `sop` on top of the frozen `sot`.
         """
+        if self.merged:
+            self.peft.base_model.unmerge_adapter()
+            self.merged = False
         self.peft.base_model.set_adapter(adapters)
         self.peft.requires_grad_(False)
+
+    def merge(self) -> None:
+        """Adds the LoRA terms of the active adapters to the weights until the next `activate`.
+
+        Passes then cost what they cost without adapters. In bfloat16 the sum would lose most of the LoRA terms' digits,
+        so that adapters stay apart there.
+        """
+        if self.base_dtype == torch.float32 and not self.merged:
+            self.peft.base_model.merge_adapter(self.peft.base_model.active_adapters)
+            self.merged = True
 
     def adapter_parameters(self, name: str) -> list[nn.Parameter]:
         """Parameters of one adapter; the `<sc>` row belongs to the first one."""

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Times greedy decoding, with and without a draft, against `generate` of transformers with its cache.
 
-All three get the same weights and inputs, in turn in one process, mixtures one by one and in batches of similar length.
-Either a trained run decodes data directories, with the drafts of its own CTC heads:
+`generate` runs with the LoRA adapters of peft apart, as after training, and with them merged into the weights, as ours
+does in float32. All get the same weights and inputs, in turn in one process, mixtures one by one and in batches of
+similar length. Either a trained run decodes data directories, with the drafts of its own CTC heads:
 
     python test/benchmark/decoding.py --run exp/stage3_sop --mode sop data/test_2mix_clean data/test_3mix_clean
 
@@ -184,19 +185,24 @@ def compare(title: str, llm, cases: list[Case], eos: int, size: int, repeat: int
     device = llm.sc_input.device.type
     cases = sorted(cases, key=lambda c: len(c.prompt))
     batches = [cases[i : i + size] for i in range(0, len(cases), size)]
-    clock, totals, efforts = Clock(device), {"generate": [], "plain": [], "draft": []}, []
+    clock, efforts, adapters = Clock(device), [], list(llm.peft.base_model.active_adapters)
     calls = {
         "generate": lambda batch, _: of_transformers(llm, batch, eos),
+        "merged generate": lambda batch, _: of_transformers(llm, batch, eos),
         "plain": lambda batch, _: of_ours(llm, batch, eos, False),
         "draft": lambda batch, counts: of_ours(llm, batch, eos, True, counts),
     }
+    totals = {name: [] for name in calls}
     for function in calls.values():
         function(batches[0], None)
     for number in range(repeat):
         outputs = {name: [] for name in calls}
         spent = dict.fromkeys(calls, 0.0)
         for batch in batches:
+            llm.activate(adapters)
             for name, function in calls.items():
+                if name != "generate":
+                    llm.merge()
                 seconds, written = clock(name, function, batch, efforts if not number else None)
                 spent[name] += seconds
                 outputs[name] += written
@@ -207,10 +213,11 @@ def compare(title: str, llm, cases: list[Case], eos: int, size: int, repeat: int
     total = sum(efforts, Effort())
     acceptance = f"{100 * total.accepted / total.verified:.0f} %" if total.verified else "none"
     memory = "".join(f", {name} {peak:.0f} MiB" for name, peak in clock.peaks.items())
+    faster = {name: " and ".join(f"{ms[peer] / ms[name]:.2f}" for peer in list(ms)[:2]) for name in ("plain", "draft")}
     print(
-        f"{title}, {device}, batch {size}: generate {ms['generate']:.1f} ms, without draft {ms['plain']:.1f} "
-        f"({ms['generate'] / ms['plain']:.2f} times as fast), with draft {ms['draft']:.1f} "
-        f"({ms['generate'] / ms['draft']:.2f} times as fast); equal {same[0]} and {same[1]} of {len(cases)}; "
+        f"{title}, {device}, batch {size}: generate {ms['generate']:.1f} ms, merged {ms['merged generate']:.1f}, ours "
+        f"without draft {ms['plain']:.1f} ({faster['plain']} times as fast), with draft {ms['draft']:.1f} "
+        f"({faster['draft']} times as fast); equal {same[0]} and {same[1]} of {len(cases)}; "
         f"{total.tokens / len(cases):.1f} tokens in {total.passes / len(cases):.1f} passes, accepted {acceptance}, "
         f"{100 * total.accepted / total.tokens:.0f} % of the output{memory}; load {os.getloadavg()[0]:.1f}",
         flush=True,

@@ -113,6 +113,31 @@ def test_adapters_add_up_as_lora_says(llm, tiny_llm):
     assert not torch.allclose(forward(llm, ids), expected, atol=1e-2)
 
 
+@torch.no_grad()
+def test_merged_adapters_give_the_same_and_are_taken_out_again(llm):
+    ids = [0, 270, llm.sc_id, 280, 290]
+    weights = {name: p.clone() for name, p in llm.named_parameters()}
+    llm.activate(["sot"])
+    sot = forward(llm, ids)
+    llm.activate(["sot", "sop"])
+    both = forward(llm, ids)
+    for _ in range(2):  # twice is once
+        llm.merge()
+    assert any(not torch.equal(p, weights[name]) for name, p in llm.named_parameters())
+    torch.testing.assert_close(forward(llm, ids), both, atol=1e-5, rtol=1e-5)
+    llm.activate(["sot"])
+    torch.testing.assert_close(forward(llm, ids), sot, atol=1e-5, rtol=1e-5)
+    for name, p in llm.named_parameters():
+        torch.testing.assert_close(p, weights[name], atol=1e-6, rtol=0)
+
+
+def test_adapters_of_a_bfloat16_llm_stay_apart(tiny_llm, tokenizer):
+    llm = build(tiny_llm, tokenizer, dtype="bfloat16")
+    weights = [p.clone() for p in llm.parameters()]
+    llm.merge()
+    assert all(map(torch.equal, llm.parameters(), weights))
+
+
 def test_untied_output_row_is_trained_too(untied_llm, tokenizer):
     llm = build(untied_llm, tokenizer)
     assert llm.sc_output is not None
