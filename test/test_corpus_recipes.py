@@ -182,6 +182,7 @@ def test_run_sh_goes_through_all_stages(recipe, request, tmp_path):
         "train_args": "--max_epoch 1 --num_iters_per_epoch 2",
         "min_duration": 0.1,
         "ctc_vocab_size": 40,
+        "cache": str(recipe == "librimix").lower(),  # its training set is fixed
         "local_data_opts": " ".join(map(str, request.getfixturevalue(recipe))),
     } | {f"{name}dir": tmp_path / name for name in ("exp", "data", "dump")}
     line = ["./run.sh", *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
@@ -190,3 +191,5 @@ def test_run_sh_goes_through_all_stages(recipe, request, tmp_path):
     (row,) = json.loads((tmp_path / "exp/results.json").read_text())
     assert (row["system"], row["test_set"]) == ("sop", test_set) and row["cpwer"] is not None
     assert (tmp_path / "exp/packed/sop.zip").is_file()
+    kinds = {path.name.split("-")[0] for path in (tmp_path / "exp/cache").glob("*")}
+    assert kinds == ({"frames", "sop"} if recipe == "librimix" else set())
