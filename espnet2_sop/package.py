@@ -1,22 +1,20 @@
-"""Opening model packages: folders, zips and Hugging Face repositories made by `espnet2-sop pack`."""
+"""Model packages: where one is, and where what it names is."""
 
-import hashlib
-import os
 import re
-import shutil
-import stat
-import tempfile
-import zipfile
 from pathlib import Path, PurePosixPath
 
+from espnet2_sop.archive import unpack
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import read_yaml
 
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# what `espnet2-sop pack` writes; nothing else is fetched from a hub
-CONTENT = ("config.yaml", "README.md", "model.safetensors", "adapters/*", "ctc_vocab/*", "pretrained/*", "tokenizer/*")
-MOST_FILES = 10_000
-MOST_GROWTH = 50  # weights hardly shrink in a zip, texts ten times: what grows more was made to fill a disk
-BLOCK = 2**20
+WEIGHTS = "model.safetensors"
+# what `espnet2-sop pack` writes; nothing else is fetched from a hub or brought to one
+CONTENT = ("config.yaml", "README.md", WEIGHTS, "adapters/*", "ctc_vocab/*", "pretrained/*", "tokenizer/*")
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+SECTIONS = {
+    **{f"{part}_conf": dict for part in ("encoder", "downsampler", "separator", "llm", "prompt", "model")},
+    **{"encoder": str, "separator": str, "ctc_vocab": str, "num_talkers": int},
+}
 
 
 def open_package(source: str | Path, revision: str | None = None) -> Path:
@@ -30,7 +28,7 @@ def open_package(source: str | Path, revision: str | None = None) -> Path:
         revision: Branch, tag or commit of the Hugging Face repository.
 
     Returns:
-        A folder for `espnet2_sop.inference.load_run`.
+        A folder for `espnet2_sop.inference.load_run`, with the checkpoint `model.safetensors` if it is a package.
 
     Raises:
         UserError: There is no such model, it cannot be fetched, or the zip is broken or would do harm.
@@ -58,86 +56,44 @@ def fetch(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(CONTENT)))
     except (OSError, ValueError) as error:
-        raise unavailable(f"no folder or zip of this name, and on the Hugging Face hub {name}", name, error) from error
+        raise unavailable(f"{name}: no such folder here, and on the Hugging Face hub it", name, error) from error
 
 
-def cache_folder() -> Path:
-    """Where zips are unpacked."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet2_sop" / "packages"
+def read_config(folder: Path, packed: bool) -> dict:
+    """The configuration of a model, with folders that are in `folder` named so that they are found from anywhere.
 
-
-def unpack(archive: Path) -> Path:
-    """Unpacks a zip into a folder named by the hash of its content, all or nothing.
-
-    Returns:
-        The folder with config.yaml: the root of the zip, or the one folder in it.
-    """
-    try:
-        with open(archive, "rb") as f:
-            folder = cache_folder() / hashlib.file_digest(f, "sha256").hexdigest()
-        if not folder.is_dir():
-            with zipfile.ZipFile(archive) as opened:
-                check_members(archive, opened)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                extract(archive, opened, folder)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, ValueError) as error:
-        raise UserError(f"{archive}: not a zip, or broken ({error}); ask for it again") from None
-    except OSError as error:
-        raise UserError(f"{archive}: cannot be unpacked into {cache_folder()} ({error.strerror})") from None
-    (only, *others) = [*folder.iterdir(), folder]
-    return only if len(others) == 1 and only.is_dir() else folder
-
-
-def check_members(archive: Path, opened: zipfile.ZipFile) -> None:
-    """Refuses a zip that could write outside its folder, or fill the disk.
+    Args:
+        folder: Run folder or package.
+        packed: Whether it is a package: then nothing outside of it may be named but models of the hub.
 
     Raises:
-        UserError: Names the member and what is wrong with it.
+        UserError: The configuration is missing or broken, or names a folder that it must not, or that is not there.
     """
-    members, seen = opened.infolist(), set()
-    if len(members) > MOST_FILES:
-        raise UserError(f"{archive}: {len(members)} files in it; a package has far fewer")
-    for member in members:
-        name = member.filename
-        path = PurePosixPath(name)
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not path.parts:
-            wrong = "leads out of the package"
-        elif kind not in (0, stat.S_IFREG, stat.S_IFDIR) or not name.isprintable():
-            wrong = "is not a plain file"
-        elif str(path).casefold() in seen:
-            wrong = "comes twice"
-        elif member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            wrong = "is encrypted or compressed in an unusual way"
-        else:
-            seen.add(str(path).casefold())
-            continue
-        raise UserError(f"{archive}: unsafe zip, {name!r} {wrong}; nothing was unpacked")
-    total, size = sum(member.file_size for member in members), archive.stat().st_size
-    if total > MOST_GROWTH * size + BLOCK:
-        raise UserError(f"{archive}: unsafe zip, {size} bytes would become {total}; nothing was unpacked")
+    config, path = read_yaml(folder / "config.yaml"), folder / "config.yaml"
+    for key, kind in SECTIONS.items():
+        if not isinstance(config.get(key), kind):
+            raise UserError(f"{path}: {key} is missing or no {kind.__name__}; this is not a model of espnet2-sop train")
+    for values, name, key in (
+        (config["encoder_conf"], "encoder_conf.", "pretrained"),
+        (config["llm_conf"], "llm_conf.", "pretrained"),
+        (config["llm_conf"], "llm_conf.", "tokenizer"),
+        (config, "", "ctc_vocab"),
+    ):
+        if key in values:
+            values[key] = locate(folder, name + key, str(values[key]), packed)
+    return config
 
 
-def extract(archive: Path, opened: zipfile.ZipFile, folder: Path) -> None:
-    """Writes checked members into `folder`, which appears only when all are there.
-
-    A member never gives more bytes than the zip's directory says: zipfile stops there, and a wrong checksum is an
-    error.
-    """
-    total, free = sum(member.file_size for member in opened.infolist()), shutil.disk_usage(folder.parent).free
-    if total > free:
-        raise UserError(f"{archive}: needs {total / 2**30:.1f} GB in {folder.parent}, {free / 2**30:.1f} GB are free")
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name[:16]}.", suffix=".part", dir=folder.parent))
-    try:
-        for member in opened.infolist():
-            path = part / member.filename
-            if member.is_dir():
-                path.mkdir(parents=True, exist_ok=True)
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with opened.open(member) as source, open(path, "xb") as target:
-                shutil.copyfileobj(source, target, BLOCK)
-        if not folder.is_dir():  # another process may have been faster
-            os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+def locate(folder: Path, option: str, value: str, packed: bool) -> str:
+    """The folder that an option names if it is in `folder`, else the value as it is."""
+    inside = PurePosixPath(value)
+    if packed and (inside.is_absolute() or ".." in inside.parts or value.startswith("~")):
+        raise UserError(f"{folder / 'config.yaml'}: {option}: {value!r} leads out of the package")
+    if (folder / value).is_dir():
+        return str(folder / value)
+    if packed and (option not in ("encoder_conf.pretrained", "llm_conf.pretrained") or not HUB_ID.fullmatch(value)):
+        raise UserError(
+            f"{option}: {value} is not in this package; put it into {folder}, or ask for a package made with "
+            "--include_pretrained"
+        )
+    return value

@@ -7,6 +7,8 @@ from huggingface_hub.errors import GatedRepoError
 
 from espnet2_sop.errors import UserError
 
+ATTENTION = ("sdpa", "eager", "flash_attention_2")  # any other name can be that of code on the hub
+
 
 def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs) -> T:
     """Calls a `from_pretrained` and turns its many errors into one line; no code of the repository is run.
