@@ -157,11 +157,12 @@ def card_metadata(parts: list, rows: list[dict], licence: str | None, options: C
     task = {"type": "automatic-speech-recognition", "name": "Multi-talker speech recognition"}
     results = [
         {
-            "task": task | {},  # a copy: YAML would write a reference
+            "task": dict(task),  # a copy: YAML would write a reference
             "dataset": {"name": row["test_set"], "type": row["test_set"]},
             "metrics": [{"type": "wer", "name": COLUMNS[key], "value": row[key]} for key in ("cpwer", "order_wer")],
         }
         for row in rows
+        if row.get("cpwer") is not None
     ]
     return metadata | ({"model-index": [{"name": options.name, "results": results}]} if results else {})
 
@@ -207,7 +208,7 @@ def result_table(rows: list[dict]) -> str:
     """Markdown table of the scores."""
     if not rows:
         return "\nNone were given when it was packed.\n"
-    lines = [[row["test_set"], *(f"{row[key]:g}" if key in row else "" for key in COLUMNS)] for row in rows]
+    lines = [[row["test_set"], *("" if row.get(key) is None else f"{row[key]:g}" for key in COLUMNS)] for row in rows]
     head = ["test set", *COLUMNS.values()]
     return "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *lines])
 
@@ -235,11 +236,16 @@ def training_facts(config: dict) -> dict[str, object]:
         "objective": model["objective"],
         "trained in the last stage": ", ".join(model["trainable"]),
         "Separator reads": f"block {model.get('tap', 2)} of the downsampling (0: the encoder)",
-        "adapters": llm.get("adapters") or "as in the paper",
+        "adapters": inline(llm["adapters"]) if llm.get("adapters") else "as in the paper",
         "LLM dtype": llm.get("dtype", "float32"),
         "epochs": config["max_epoch"],
-        "optimizer": f"{config['optim']} {config['optim_conf']}",
-        "schedule": f"{config['scheduler']} {config['scheduler_conf']}",
+        "optimizer": f"{config['optim']} {inline(config['optim_conf'])}",
+        "schedule": f"{config['scheduler']} {inline(config['scheduler_conf'])}",
         "seed": config["seed"],
     }
     return {key: str(value).replace("|", "\\|") for key, value in facts.items()}
+
+
+def inline(conf: dict) -> str:
+    """Keys and values on one line."""
+    return yaml.safe_dump(conf, default_flow_style=True, width=10**6).strip()

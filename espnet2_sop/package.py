@@ -55,7 +55,7 @@ def fetch(name: str, revision: str | None) -> Path:
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(CONTENT)))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # those of the HTTP library have no base in common with the hub's
         raise unavailable(f"{name}: no such folder here, and on the Hugging Face hub it", name, error) from error
 
 

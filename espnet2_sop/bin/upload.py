@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(
             "no Hugging Face token here; `hf auth login` with one that may write, or set HF_TOKEN"
         ) from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # those of the HTTP library have no base in common with the hub's
         raise UserError(
             f"{args.hub_id}: not uploaded ({reason_of(error)}); check the id, the network and that your token may "
             "write there (`hf auth login`)"
