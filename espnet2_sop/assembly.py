@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
-from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from espnet2.train.class_choices import ClassChoices
 from safetensors.torch import load_file
 
@@ -16,6 +15,7 @@ from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
 from espnet2_sop.front import FRONT_PARTS, FrontEnd
+from espnet2_sop.llm.adapters import read_adapters
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
 from espnet2_sop.llm.tokenizer import build_tokenizer
@@ -40,7 +40,7 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     tokenizer = build_tokenizer(args.llm_conf)
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
     front = build_front(args, vocabulary)
-    conf = {k: v for k, v in args.llm_conf.items() if k != "speaker_change"}
+    conf = {k: v for k, v in args.llm_conf.items() if k not in ("speaker_change", "tokenizer")}
     llm = construct(
         "llm_conf", AdaptedCausalLM, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id
     )
@@ -97,7 +97,9 @@ def construct(option: str, build: Callable, conf: dict, **parts):
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Reads a state dict from ESPnet's `.pth` or from `.safetensors`; no code in the file is run.
+    """Reads a state dict from ESPnet's `.pth`, or from `.safetensors` and the adapters beside it.
+
+    No code in the file is run, whatever the environment says; ESPnet's own loader would ask, and then run it.
 
     Raises:
         UserError: The file is missing or broken.
@@ -105,7 +107,9 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such checkpoint; run the earlier stage first")
     try:
-        return load_file(path) if Path(path).suffix == ".safetensors" else safe_torch_load(path, map_location="cpu")
+        if Path(path).suffix == ".safetensors":
+            return load_file(path) | read_adapters(Path(path).parent / "adapters")
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = type(error).__name__
         raise UserError(f"{path}: not a readable checkpoint ({reason}); train its stage again") from None

@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "paired bootstrap between two systems on one test set",
     "report": "one HTML file of an experiment: results, curves, examples to listen to",
     "pack": "put a trained model into one folder and one zip",
+    "upload": "put a packed model on the Hugging Face hub",
 }
 
 

@@ -16,12 +16,13 @@ from tqdm import tqdm
 from espnet2_sop.assembly import build_model, load_checkpoint
 from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
+from espnet2_sop.files import atomic_write, write_kaldi
 from espnet2_sop.llm.decode import Effort, generate
 from espnet2_sop.llm.tokenizer import join
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
 from espnet2_sop.origin import PARTIAL
+from espnet2_sop.package import read_config
 from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import serialize, split_talkers
 
@@ -51,17 +52,15 @@ def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str
     """Builds the model of a training run and loads its weights.
 
     Args:
-        run: Output folder of `espnet2-sop train`.
+        run: Output folder of `espnet2-sop train` or `espnet2-sop pack`.
         checkpoint: File in it.
         device: `cpu`, `cuda`, ...
 
     Raises:
         UserError: The run or the checkpoint is missing, broken or of another model.
     """
-    args = argparse.Namespace(**read_yaml(Path(run) / "config.yaml"))
-    if (Path(run) / args.ctc_vocab).is_dir():  # a packed model carries it
-        args.ctc_vocab = str(Path(run) / args.ctc_vocab)
-    model = build_model(args)
+    config = read_config(Path(run), packed=checkpoint.endswith(".safetensors"))
+    model = build_model(argparse.Namespace(**config))
     load_checkpoint(Path(run) / checkpoint, model)
     return model.to(device).eval()
 

@@ -7,12 +7,14 @@ from huggingface_hub.errors import GatedRepoError
 
 from espnet2_sop.errors import UserError
 
+ATTENTION = ("sdpa", "eager", "flash_attention_2")  # any other name can be that of code on the hub
+
 
 def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs) -> T:
-    """Calls a `from_pretrained` and turns its many errors into one line.
+    """Calls a `from_pretrained` and turns its many errors into one line; no code of the repository is run.
 
     Args:
-        load: A `from_pretrained` class method.
+        load: A `from_pretrained` class method of transformers' Auto classes.
         name: Hugging Face id, or folder (anything that starts with `.` or `/`, or exists).
         option: The configuration key that holds the name, for the error message.
 
@@ -22,14 +24,25 @@ def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs)
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
         raise UserError(f"{option}: no folder {name}; give a Hugging Face id or the folder of a model")
     try:
-        return load(name, **kwargs)
+        return load(name, trust_remote_code=False, **kwargs)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        if isinstance(error.__cause__ or error, GatedRepoError):
-            page = f"https://huggingface.co/{name}"
-            advice = f"is gated: ask for access on {page}, then `hf auth login`, or give a local folder"
-        else:
-            advice = (
-                f"cannot be loaded ({reason}); check the id, your access to it (`hf auth login`) or give a local folder"
-            )
-        raise UserError(f"{option}: {name} {advice}") from error
+        raise unavailable(f"{option}: {name}", name, error) from error
+
+
+def unavailable(what: str, name: str, error: Exception) -> UserError:
+    """One line for what a hub or a folder answered instead of the model.
+
+    Args:
+        what: How the line begins.
+        name: Hugging Face id or folder.
+        error: Raised by transformers or huggingface_hub.
+    """
+    if isinstance(error.__cause__ or error, GatedRepoError):
+        page = f"https://huggingface.co/{name}"
+        advice = f"is gated: ask for access on {page}, then `hf auth login`, or give a local folder"
+    else:
+        reason = next((line for line in str(error).strip().splitlines() if line), type(error).__name__)
+        advice = (
+            f"cannot be loaded ({reason}); check the id, your access to it (`hf auth login`) or give a local folder"
+        )
+    return UserError(f"{what} {advice}")

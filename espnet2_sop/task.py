@@ -36,7 +36,7 @@ class SOPTask(MixtureTask, AbsTask):
         cls.add_mixture_arguments(parser)
         for name, text in {
             "downsampler": "ConvDownsampler",
-            "llm": "the LLM: pretrained, revision, speaker_change, dtype, adapters",
+            "llm": "the LLM: pretrained, revision, tokenizer, speaker_change, dtype, adapters",
             "prompt": "PromptBuilder",
             "model": "SOPModel: objective, trainable, tap, sop_corruption",
         }.items():

@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
-from espnet2_sop.pretrained import load_pretrained
+from espnet2_sop.pretrained import ATTENTION, load_pretrained
 
 OPTION = "encoder_conf.pretrained"
 FAMILIES = ("wavlm", "hubert", "wav2vec2")
@@ -119,6 +119,8 @@ def read_settings(pretrained: str, revision: str, changes: dict, families: tuple
         if not hasattr(settings, key):
             raise UserError(f"encoder_conf.config: {settings.model_type} has no key {key!r}")
         setattr(settings, key, value)
+    if settings._attn_implementation not in (None, *ATTENTION):
+        raise UserError(f"{OPTION}: {pretrained} wants attention from {settings._attn_implementation!r}, which is code")
     return settings
 
 

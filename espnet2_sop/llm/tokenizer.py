@@ -68,10 +68,14 @@ class LLMTokenizer:
 
 
 def build_tokenizer(llm_conf: dict) -> LLMTokenizer:
-    """The tokenizer that a configuration's `llm_conf` names; keys of other parts are passed over."""
+    """The tokenizer that a configuration's `llm_conf` names: `tokenizer`, a folder, if there is one, else the LLM's.
+
+    Keys of other parts are passed over.
+    """
     if not llm_conf.get("pretrained"):
         raise UserError(f"{OPTION} is missing: give the Hugging Face id or folder of a causal LM")
-    return LLMTokenizer(**{k: v for k, v in llm_conf.items() if k in ("pretrained", "revision", "speaker_change")})
+    name = llm_conf.get("tokenizer") or llm_conf["pretrained"]
+    return LLMTokenizer(name, **{k: v for k, v in llm_conf.items() if k in ("revision", "speaker_change")})
 
 
 def join(parts: list[list[int]], separator: int) -> list[int]:

@@ -48,7 +48,7 @@ def driver(checkout):
         done = checkout.run("./sop.sh", "--test_sets", "test_a", *options, cwd=recipe, **env)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done if not check else [call for call in checkout.calls() if call.startswith(("espnet2-sop", "train",
-                                       "decode", "vocab", "pack", "node", "sbatch"))]  # fmt: skip
+                                       "decode", "vocab", "pack", "upload", "node", "sbatch"))]  # fmt: skip
 
     run.recipe = recipe
     run.checkout = checkout
@@ -134,6 +134,17 @@ def test_only_vocabularies_that_are_needed_are_made(driver):
     (driver.recipe / "conf/train_ctc_a.yaml").write_text("ctc_vocab: sentencepiece\n")
     assert kinds("sop ctc") == ["llm"]
     assert kinds("sop_a_b espnet_sot") == ["llm", "sentencepiece", "char"]
+
+
+def test_upload_only_where_a_repository_is_named(driver):
+    """A recipe that is merely run must never publish a model."""
+    options = ["--systems", "sop", "--stage", "12", "--pack_args", "--include_pretrained --language en"]
+    (packed,) = driver(*options)
+    assert "--out exp/packed/sop --include_pretrained --language en" in packed
+    (driver.checkout.root.parent / "calls").unlink()
+    assert driver(*options, "--hf_repo", "me/model --private")[1:] == ["upload exp/packed/sop me/model --private"]
+    (driver.checkout.root.parent / "calls").unlink()
+    assert driver(*options, "--hf_repo", "me/model", "--stop_stage", "12") == [packed]
 
 
 def test_gpus_of_one_machine(driver):

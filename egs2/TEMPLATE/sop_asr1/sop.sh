@@ -5,7 +5,7 @@ set -euo pipefail
 
 ### options
 stage=1                        # first stage to run
-stop_stage=12                  # last stage to run
+stop_stage=13                  # last stage to run
 ngpu=0                         # GPUs per node; 0 trains and decodes on CPU
 num_nodes=1                    # nodes of one training; several need SOP_BACKEND=slurm, see cmd.sh
 nj=2                           # independent jobs side by side (trainings on CPU or Slurm, decoding)
@@ -25,7 +25,9 @@ train_args=                    # options passed to every training, e.g. "--max_e
 cache=false                    # true: what the frozen parts give for a fixed training set is computed once and kept
 systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
 decode_args=                   # options passed to decoding, e.g. "--beam 4"
-pack_system=sop                # system that the last stage packs
+pack_system=sop                # system that is packed, if it is among the systems
+pack_args=                     # options passed to espnet2-sop pack, e.g. "--include_pretrained --language en"
+hf_repo=                       # Hugging Face id to upload it to, e.g. "me/model" or "me/model --private"
 ### end of options
 
 help() {
@@ -39,6 +41,7 @@ Stages:
    4  statistics                              10  scoring
    5  stage 1: SOT fine-tuning                11  tables, analysis of the prompts, report
    6  stage 2: Separator + serialized CTC     12  packing
+                                              13  upload, if --hf_repo is given
 A stage that is done is skipped, one that was interrupted goes on where it was.
 
 Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says where it starts and how it is decoded:
@@ -330,13 +333,14 @@ if should_run 11 "tables and report"; then
     log "${expdir}/RESULTS.md, BREAKDOWN.md, results.json, results.csv, report.html"
 fi
 
-if should_run 12 "packing"; then
-    if [[ " ${systems} " == *" ${pack_system} "* ]]; then
-        espnet2-sop pack --run "$(run_dir "${pack_system}")" --checkpoint "$(checkpoint "${pack_system}")" \
-            --results "${expdir}/results.json" --out "${expdir}/packed/${pack_system}"
-    else
-        log "--pack_system ${pack_system} is not among the systems: nothing is packed"
-    fi
+if [[ " ${systems} " == *" ${pack_system} "* ]] && should_run 12 "packing of ${pack_system}"; then
+    # shellcheck disable=SC2086  # pack_args is a list of options
+    espnet2-sop pack --run "$(run_dir "${pack_system}")" --checkpoint "$(checkpoint "${pack_system}")" \
+        --results "${expdir}/results.json" --out "${expdir}/packed/${pack_system}" ${pack_args}
+fi
+if [ -n "${hf_repo}" ] && should_run 13 "upload to ${hf_repo}"; then
+    # shellcheck disable=SC2086  # hf_repo may have options
+    espnet2-sop upload "${expdir}/packed/${pack_system}" ${hf_repo}
 fi
 if [ "${stop_stage}" -ge 11 ] && [ -f "${expdir}/RESULTS.md" ]; then
     echo

@@ -1,0 +1,136 @@
+"""Packing: a trained model as a folder that can be handed on."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import try_to_load_from_cache
+from safetensors.torch import save_file
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM
+
+from espnet2_sop.assembly import read_state
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write
+from espnet2_sop.llm.adapters import save_adapters
+from espnet2_sop.llm.tokenizer import build_tokenizer
+from espnet2_sop.model_card import CardOptions, model_card
+from espnet2_sop.package import WEIGHTS
+from espnet2_sop.pretrained import load_pretrained
+
+# names of files that only the machine of the training has
+LOCAL_KEYS = (
+    *("config", "output_dir", "init_param", "cache", "train_shape_file", "valid_shape_file"),
+    *("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"),
+)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pretrained part of a packed model.
+
+    Attributes:
+        option: Section of the configuration that names it, `encoder_conf` or `llm_conf`.
+        name: Hugging Face id, or folder of the one who trained.
+        revision: Commit of the hub's repository if it is known, else the branch or tag; None for a folder.
+        carried: Whether it is in the package.
+    """
+
+    option: str
+    name: str
+    revision: str | None
+    carried: bool
+
+    @property
+    def folder(self) -> str:
+        """Where it is, or belongs, in the package."""
+        return f"pretrained/{self.option.removesuffix('_conf')}"
+
+    @property
+    def missing(self) -> bool:
+        """Whether a receiver cannot find it: a folder that is not in the package."""
+        return self.revision is None and not self.carried
+
+
+def pack(
+    run: Path, checkpoint: str, config: dict, out: Path, include_pretrained: bool, options: CardOptions
+) -> list[Pretrained]:
+    """Makes the folder of a package, all or nothing.
+
+    Args:
+        run: Output folder of `espnet2-sop train`.
+        checkpoint: File in it.
+        config: Configuration of the run.
+        out: Folder to make; an older package there is replaced.
+        include_pretrained: Whether encoder and LLM are put into it.
+        options: For the model card.
+
+    Returns:
+        The pretrained parts.
+
+    Raises:
+        UserError: A part is missing or broken, or `out` is something else than a package.
+    """
+    if out.exists() and not (out / WEIGHTS).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: is there and is no package; give a new folder")
+    state = read_state(run / checkpoint)
+    if not all(hasattr(value, "numel") for value in state.values()):
+        raise UserError(f"{run / checkpoint}: holds more than weights; give one such as valid.acc.ave.pth")
+    parts = [pretrained_part(config, option, include_pretrained) for option in ("encoder_conf", "llm_conf")]
+    work = out.with_name(f".{out.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        shutil.copytree(config["ctc_vocab"], work / "ctc_vocab")
+        tokenizer = build_tokenizer(config["llm_conf"])
+        tokenizer.hf.save_pretrained(work / "tokenizer")
+        for part in parts:
+            if part.carried:
+                carry(part, work / part.folder)
+        packed = packed_config(config, parts)
+        rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
+        save_file({key: value.clone().contiguous() for key, value in rest.items()}, work / WEIGHTS, {"format": "pt"})
+        with atomic_write(work / "config.yaml") as f:
+            yaml.safe_dump(packed, f, sort_keys=False)
+        with atomic_write(work / "README.md") as f:
+            f.write(model_card(config, parts, sum(value.numel() for value in state.values()), options))
+        for path in work.rglob("*.safetensors"):
+            shutil.copymode(work / "config.yaml", path)  # they are written for the owner alone
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return parts
+
+
+def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
+    """What a section of the configuration names, with the commit that the hub's cache has of it."""
+    name, revision = config[option]["pretrained"], config[option].get("revision", "main")
+    if Path(name).expanduser().is_dir():
+        return Pretrained(option, name, None, include)
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Pretrained(option, name, Path(found).parent.name if isinstance(found, str) else revision, include)
+
+
+def carry(part: Pretrained, folder: Path) -> None:
+    """Puts a pretrained part into a folder, its weights as safetensors, whatever they were."""
+    auto = AutoModel if part.option == "encoder_conf" else AutoModelForCausalLM
+    name, option, revision = str(Path(part.name).expanduser()), f"{part.option}.pretrained", part.revision or "main"
+    model = load_pretrained(auto.from_pretrained, name, option, revision=revision, dtype="auto")
+    model.save_pretrained(folder)
+    if model.config.model_type == "whisper":
+        extractor = load_pretrained(AutoFeatureExtractor.from_pretrained, name, option, revision=revision)
+        extractor.save_pretrained(folder)
+
+
+def packed_config(config: dict, parts: list[Pretrained]) -> dict:
+    """The configuration as the package has it: all folders are those of the package."""
+    packed = {key: value for key, value in config.items() if key not in LOCAL_KEYS} | {"ctc_vocab": "ctc_vocab"}
+    for part in parts:
+        section = {key: value for key, value in config[part.option].items() if key != "revision"}
+        if part.carried or part.missing:
+            packed[part.option] = section | {"pretrained": f"./{part.folder}"}
+        else:
+            packed[part.option] = section | {"revision": part.revision}
+    packed["llm_conf"]["tokenizer"] = "tokenizer"
+    return packed
