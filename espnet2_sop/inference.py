@@ -170,9 +170,9 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
     partial.unlink()
 
 
-def sorted_batches(lengths: dict[str, int], samples: int, size: int) -> Iterator[list[str]]:
+def sorted_batches[K](lengths: dict[K, int], samples: int, size: int) -> Iterator[list[K]]:
     """Cuts ids, sorted by length, into batches of at most `size` mixtures and `samples` samples with padding."""
-    batch: list[str] = []
+    batch: list[K] = []
     for name, length in lengths.items():
         if batch and (len(batch) == size or length * (len(batch) + 1) > samples):
             yield batch
