@@ -7,17 +7,15 @@ import numpy as np
 import torch
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
 from espnet2_sop.hypotheses import Hypothesis
 from espnet2_sop.inference import Decoder, load_run, require_mode, sorted_batches, trained_modes
 from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.package import WEIGHTS, open_package
 from espnet2_sop.transcribe.audio import from_waveform, read_recording
 from espnet2_sop.transcribe.segmentation import check_limits, segments
+from espnet2_sop.transcribe.model import find_weights
 from espnet2_sop.transcribe.talker import Talker, talkers_of
 
 DTYPES = ("float32", "bfloat16", "float16")
-AVERAGED = ("valid.acc.ave.pth", "valid.ter.ave.pth")  # of runs with the LLM, of runs of the heads
 
 __all__ = ["Speech2Text", "Talker"]
 
@@ -181,23 +179,3 @@ def usable_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"device: {name!r} cannot be used here ({str(error).splitlines()[0]})") from None
     return device
-
-
-def find_weights(model: str | Path, revision: str | None = None, checkpoint: str | None = None) -> Path:
-    """The checkpoint of a model.
-
-    Args:
-        model, revision, checkpoint: As in `Speech2Text.from_pretrained`.
-
-    Raises:
-        UserError: There is no such model, or none or several checkpoints to choose from, or it is ESPnet's baseline.
-    """
-    folder = open_package(model, revision)
-    if "token_list" in read_yaml(folder / "config.yaml"):
-        raise UserError(f"{model}: trained with --task asr; ESPnet's own Speech2Text reads it")
-    found = [name for name in ([checkpoint] if checkpoint else [WEIGHTS, *AVERAGED]) if (folder / name).is_file()]
-    if not found:
-        raise UserError(f"{model}: no {checkpoint or 'checkpoint'} in it; name one that it has (checkpoint)")
-    if WEIGHTS not in found and len(found) > 1:
-        raise UserError(f"{model}: has {' and '.join(found)}; choose one (checkpoint)")
-    return folder / found[0]

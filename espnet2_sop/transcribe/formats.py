@@ -1,7 +1,7 @@
 """Files of transcripts: Kaldi-style text, JSON, SegLST, STM and subtitles.
 
-The talkers of neighbouring segments cannot be identified, so the talker of SegLST, STM, subtitles and text is the talker
-slot: `1` is the first to start in its segment. In a recording of one segment, slots are talkers.
+The talkers of neighbouring segments cannot be identified, so the talker of SegLST, STM, subtitles and text is the
+talker slot: `1` is the first to start in its segment. In a recording of one segment, slots are talkers.
 """
 
 import json

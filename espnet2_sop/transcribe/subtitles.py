@@ -1,7 +1,8 @@
 """Subtitles: WebVTT and SubRip, a cue for each talker, so that cues overlap where talkers do.
 
-The LLM's words have no times of their own. A word that is also in the prompt of its talker has the time of the CTC peak,
-or that of the word it replaces; between them words are spread evenly. Without a prompt they are spread over the segment.
+The LLM's words have no times of their own. A word that is also in the prompt of its talker has the time of its CTC
+peak, and a word that replaces one of the prompt the time of that one; words between them are spread evenly, and all over
+the segment where there is no prompt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ def vtt(talkers: Sequence[Talker]) -> str:
 
 
 def srt(talkers: Sequence[Talker]) -> str:
-    """SubRip, talkers named before their words. It has no entities: `<` and `>` become the quotation marks like them."""
+    """SubRip, talkers named before their words; as it has no entities, `<` and `>` become angle quotes."""
     return "\n".join(
         f"{number}\n{stamp(cue.start, ',')} --> {stamp(cue.end, ',')}\n"
         f"Talker {cue.slot}: {cue.text.translate(LOOKALIKES)}\n"
