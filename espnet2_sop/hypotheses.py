@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from espnet2_sop.files import atomic_write, write_kaldi
-from espnet2_sop.llm.decode import Effort
+from espnet2_sop.llm.effort import Effort
 from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import split_talkers
 
@@ -85,6 +83,8 @@ def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:
     """Writes hyp.seglst.json, speed.json, prompt, onsets, prompt.ctm; `text` comes last and marks all as complete."""
+    import torch
+
     segments = [
         {"session_id": row["id"], "speaker": str(number), "words": words}
         for row in rows

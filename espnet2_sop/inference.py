@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from espnet2_sop.assembly import build_model, load_checkpoint
+from espnet2_sop.batches import sorted_batches
 from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
@@ -168,18 +169,6 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
             bar.update(len(batch))
     write_hypotheses(out, [done[name] for name in sorted(store.mixtures)])
     partial.unlink()
-
-
-def sorted_batches[K](lengths: dict[K, int], samples: int, size: int) -> Iterator[list[K]]:
-    """Cuts ids, sorted by length, into batches of at most `size` mixtures and `samples` samples with padding."""
-    batch: list[K] = []
-    for name, length in lengths.items():
-        if batch and (len(batch) == size or length * (len(batch) + 1) > samples):
-            yield batch
-            batch = []
-        batch.append(name)
-    if batch:
-        yield batch
 
 
 def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:

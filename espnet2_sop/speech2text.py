@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
 from espnet2_sop.hypotheses import Hypothesis
-from espnet2_sop.inference import Decoder, load_run, require_mode, sorted_batches, trained_modes
+from espnet2_sop.inference import Decoder, load_run, require_mode, trained_modes
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.transcribe.audio import from_waveform, read_recording
-from espnet2_sop.transcribe.segmentation import check_limits, segments
 from espnet2_sop.transcribe.model import find_weights
+from espnet2_sop.transcribe.segmentation import check_limits, segments
 from espnet2_sop.transcribe.talker import Talker, talkers_of
 
 DTYPES = ("float32", "bfloat16", "float16")

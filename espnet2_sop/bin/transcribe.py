@@ -91,7 +91,7 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
     changed = origin.changes(out, now)
     if changed and not args.overwrite:
         raise UserError(
-            f"--out {out}: has results of something else ({origin.listed(changed)}); give another folder, or --overwrite"
+            f"--out {out}: was made with something else ({origin.listed(changed)}); give another folder or --overwrite"
         )
     if args.overwrite or changed is None:
         (out / origin.PARTIAL).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.llm.cache import RowCache, has_plain_cache
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.draft import Draft, PassCost, lookahead
+from espnet2_sop.llm.effort import Effort
 from espnet2_sop.llm.prompt import LLMInput
 
 # Measured on SmolLM2-135M; they change the speed, not the output. Of several tokens, keys are copied for every group of
@@ -18,31 +19,6 @@ CPU_COST[torch.float16] = CPU_COST[torch.bfloat16]  # not measured
 CUDA_COST = PassCost(several=256, single=256)  # about the arithmetic intensity of recent GPUs; not measured
 SCORED_AT_ONCE = 64  # positions whose logits are brought to float32 together: with a large vocabulary they are large
 Choices = tuple[list[int], list[float]]  # ids of one row and their log-probabilities
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What it took to write one output, or several.
-
-    Attributes:
-        passes: Forward passes of the LLM, that over the prompt included.
-        tokens: Tokens written, with the end of sequence.
-        verified: Tokens of drafts that were verified in these passes.
-        accepted: Those of them that were the model's own choice.
-    """
-
-    passes: int = 0
-    tokens: int = 0
-    verified: int = 0
-    accepted: int = 0
-
-    def __add__(self, other: "Effort") -> "Effort":
-        return Effort(
-            self.passes + other.passes,
-            self.tokens + other.tokens,
-            self.verified + other.verified,
-            self.accepted + other.accepted,
-        )
 
 
 @dataclass

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
 from espnet2_sop.hypotheses import append_rows, read_partial
-from espnet2_sop.inference import sorted_batches
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
 from espnet2_sop.origin import fingerprint
-from espnet2_sop.speech2text import Speech2Text
 from espnet2_sop.transcribe.audio import read_recording
 from espnet2_sop.transcribe.formats import Transcript, of_row, to_row
+
+if TYPE_CHECKING:  # torch takes seconds to import, and nothing may be left to transcribe
+    from espnet2_sop.speech2text import Speech2Text
 
 
 class Transcriber:
@@ -31,7 +34,7 @@ class Transcriber:
 
     def __init__(
         self,
-        open_model: Callable[[], Speech2Text],
+        open_model: Callable[[], "Speech2Text"],
         recordings: Mapping[str, str],
         channel: int | None = None,
         partial: Path | None = None,
@@ -61,7 +64,7 @@ class Transcriber:
                         self._keep(name, prints[name])
         return [self._done[name] for name in self.recordings if name in self._done]
 
-    def _recognise(self, model: Speech2Text, names: list[str], bar) -> None:
+    def _recognise(self, model: "Speech2Text", names: list[str], bar) -> None:
         """Transcribes a batch; recordings one by one if they cannot be recognised together."""
         waves = self._each(names, lambda name: read_recording(self.recordings[name], self.channel))
         left = sum(map(len, waves.values())) / SAMPLE_RATE

@@ -1,8 +1,8 @@
 """Subtitles: WebVTT and SubRip, a cue for each talker, so that cues overlap where talkers do.
 
 The LLM's words have no times of their own. A word that is also in the prompt of its talker has the time of its CTC
-peak, and a word that replaces one of the prompt the time of that one; words between them are spread evenly, and all over
-the segment where there is no prompt.
+peak, and a word that replaces one of the prompt the time of that one. Words between them are spread evenly, and all
+words over the segment where there is no prompt.
 """
 
 from collections.abc import Iterator, Sequence
