@@ -93,5 +93,5 @@ def _one_channel(samples: np.ndarray, channel: int | None, name: str) -> np.ndar
 
 def _checked(wave: np.ndarray, name: str) -> np.ndarray:
     if len(wave) < SHORTEST:
-        raise UserError(f"{name}: only {1000 * len(wave) / SAMPLE_RATE:.0f} ms of audio; 100 ms are needed")
+        raise UserError(f"{name}: only {1000 * len(wave) // SAMPLE_RATE} ms of audio; 100 ms are needed")
     return wave
