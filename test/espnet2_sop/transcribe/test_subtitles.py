@@ -1,4 +1,4 @@
-"""If these fail, players show nothing, the wrong talker, or words as markup. webvtt-py and srt are independent readers."""
+"""If these fail, players show nothing, the wrong talker, or words as markup. webvtt-py and srt are other readers."""
 
 import io
 
