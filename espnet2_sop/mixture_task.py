@@ -1,16 +1,23 @@
 """What the ESPnet2 tasks of this package have in common: they read mixtures."""
 
 import argparse
+from pathlib import Path
 
 import torch
 from espnet2.tasks.abs_task import scheduler_classes
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import loader
+from espnet2_sop.mixture.bad_audio import NAME, DropBadAudio, ReadableEpochs
 from espnet2_sop.mixture.iterator import MixtureIterFactory, SeededEpochs
 from espnet2_sop.trainer import SafeTrainer
 
 loader.register()
+
+
+def skips(args: argparse.Namespace) -> bool:
+    """Whether bad audio is left out; statistics that ESPnet collects are always of all."""
+    return args.bad_audio == "skip" and not args.collect_stats
 
 
 class MixtureTask:
@@ -28,6 +35,23 @@ class MixtureTask:
             type=int,
             default=0,
             help="so many epochs at the start draw single talkers only: what is new aligns first (simulations only)",
+        )
+        group = parser.add_argument_group("Faults")
+        group.add_argument(
+            "--bad_audio",
+            choices=("strict", "skip"),
+            default="strict",
+            help="a mixture with an audio file that cannot be read: ends the training, or is left out and listed in "
+            "bad_audio.tsv of the output folder",
+        )
+        group.add_argument(
+            "--bad_audio_limit", type=float, default=0.01, help="largest share of an epoch's mixtures to be left out"
+        )
+        group.add_argument(
+            "--nonfinite_limit",
+            type=int,
+            default=20,
+            help="so many updates in a row that are left out, as their loss or gradient is not finite, end the training",
         )
 
     @classmethod
@@ -50,8 +74,10 @@ class MixtureTask:
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode: str, kwargs: dict | None = None):
-        """ESPnet's; training draws its random numbers by epoch."""
+        """ESPnet's; training draws its random numbers by epoch, bad audio ends it or is left out."""
         factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+        if skips(args) and mode in ("train", "valid"):
+            factory = ReadableEpochs(factory, mode, Path(args.output_dir) / NAME, args.bad_audio_limit)
         return SeededEpochs(factory, args.seed) if mode == "train" else factory
 
     @classmethod
@@ -59,6 +85,8 @@ class MixtureTask:
         """Training batches are cut anew in every epoch, by audio and text; others go through ESPnet's samplers."""
         mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
         path = next(mixtures, "")
+        if skips(args) and mode in ("train", "valid"):
+            iter_options.collate_fn = DropBadAudio(iter_options.collate_fn, loader.open_store(path))
         drawn = path.endswith(".yaml")
         if mode == "train" and args.single_talker_epochs and not drawn:
             raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
