@@ -70,9 +70,8 @@ def locked(folder: str | Path, doing: str, other: str, wait: bool = False) -> It
         with contextlib.suppress(OSError):  # a full disk is no reason not to begin
             os.ftruncate(handle, 0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
-            os.pwrite(
-                handle, f"{doing} of process {os.getpid()} on {socket.gethostname()}, since {since}\n".encode(), 0
-            )
+            holder = f"{doing} of process {os.getpid()} on {socket.gethostname()}, since {since}\n"
+            os.pwrite(handle, holder.encode(), 0)
         yield
     finally:
         if handle in _held:  # not in a forked child

@@ -15,11 +15,6 @@ from espnet2_sop.trainer import SafeTrainer
 loader.register()
 
 
-def skips(args: argparse.Namespace) -> bool:
-    """Whether bad audio is left out; statistics that ESPnet collects are always of all."""
-    return args.bad_audio == "skip" and not args.collect_stats
-
-
 class MixtureTask:
     """To be put before a subclass of `AbsTask`, whose data are then manifests or simulations of mixtures."""
 
@@ -51,7 +46,7 @@ class MixtureTask:
             "--nonfinite_limit",
             type=int,
             default=20,
-            help="so many updates in a row that are left out, as their loss or gradient is not finite, end the training",
+            help="so many updates in a row without a finite gradient, which are left out, end the training",
         )
 
     @classmethod
@@ -76,7 +71,7 @@ class MixtureTask:
     def build_iter_factory(cls, args, distributed_option, mode: str, kwargs: dict | None = None):
         """ESPnet's; training draws its random numbers by epoch, bad audio ends it or is left out."""
         factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
-        if skips(args) and mode in ("train", "valid"):
+        if isinstance(getattr(factory, "collate_fn", None), DropBadAudio):
             factory = ReadableEpochs(factory, mode, Path(args.output_dir) / NAME, args.bad_audio_limit)
         return SeededEpochs(factory, args.seed) if mode == "train" else factory
 
@@ -85,7 +80,7 @@ class MixtureTask:
         """Training batches are cut anew in every epoch, by audio and text; others go through ESPnet's samplers."""
         mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
         path = next(mixtures, "")
-        if skips(args) and mode in ("train", "valid"):
+        if path and args.bad_audio == "skip" and mode in ("train", "valid") and not args.collect_stats:
             iter_options.collate_fn = DropBadAudio(iter_options.collate_fn, loader.open_store(path))
         drawn = path.endswith(".yaml")
         if mode == "train" and args.single_talker_epochs and not drawn:
