@@ -108,7 +108,7 @@ def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Pa
         if changed and (out / "text").is_file():
             print(f"{out}: is decoded anew: {origin.listed(changed)}")
         return data, out, now
-    if (out / "text").is_file():
+    if (out / "text").is_file() and not (args.bad_audio == "strict" and (out / "bad_audio.tsv").is_file()):
         print(f"{out}: decoded already")
         return None
     return data, out, None

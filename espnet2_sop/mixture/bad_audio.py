@@ -39,7 +39,6 @@ class DropBadAudio:
 
     def __call__(self, rows: Sequence[tuple[str, Any]]) -> tuple[list[str], Any, dict[str, str]]:
         bad = {name: self.store.bad[name] for name, _ in rows if name in self.store.bad}
-        self.store.bad.clear()
         good = [row for row in rows if row[0] not in bad]
         return (*self.collate(good), bad) if good else ([], {}, bad)
 

@@ -29,7 +29,7 @@ class MixtureStore:
 
     Attributes:
         skip_bad_audio: What an audio file that cannot be read means: an error, or silence and an entry in `bad`.
-        bad: {id: why it cannot be rendered}, of those that were asked for since it was emptied.
+        bad: {id: why it cannot be rendered}, of the mixtures of this epoch that this process was asked for.
 
     Raises:
         UserError: The file or one that it names cannot be read or has mistakes, or there are no mixtures.
@@ -39,7 +39,6 @@ class MixtureStore:
         path = Path(path)
         self.drawn = (1, False)  # epoch, single talkers only
         self.skip_bad_audio = False
-        self.bad: dict[str, str] = {}
         self.simulation = None
         if path.suffix == ".jsonl":
             self._take(read_manifest(path))
@@ -53,6 +52,7 @@ class MixtureStore:
 
     def _take(self, mixtures: list[Mixture]) -> None:
         self.mixtures = {mixture.id: mixture for mixture in mixtures}
+        self.bad: dict[str, str] = {}
 
     def set_epoch(self, epoch: int, single_talkers: bool = False) -> None:
         """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are.
