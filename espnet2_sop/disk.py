@@ -58,7 +58,8 @@ def one_line(error: OSError) -> str | None:
     if error.filename is None and error.errno not in FULL:
         return None
     name = error.filename if error.filename is not None else "output"
-    return f"{os.fsdecode(name) if not isinstance(name, int) else name}: {reason(error) or error.strerror}"
+    why = "is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else reason(error) or error.strerror
+    return f"{name}: {why}"
 
 
 def sync(path: str | Path) -> None:
