@@ -47,11 +47,10 @@ def test_the_second_is_refused_and_a_killed_one_lets_go(tmp_path, kind):
             with locked(folder, "training", ""):
                 assert (folder / ".lock").read_text().startswith(f"training of process {os.getpid()} on ")
         finally:
-            os.killpg(holder.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(holder.pid, signal.SIGKILL)
     with locked(folder, "decoding", ""):
-        assert (folder / ".lock").read_text().startswith("decoding") and "training" not in (
-            folder / ".lock"
-        ).read_text()
+        assert (folder / ".lock").read_text().count("\n") == 1
 
 
 def hold(folder, seconds, log):
