@@ -1,5 +1,6 @@
 """Real trainings of tiny models that meet corrupt audio, killed readers, bad gradients, full disks and each other."""
 
+import argparse
 import json
 import os
 import resource
@@ -99,9 +100,7 @@ def spoil(monkeypatch, when):
 def test_an_update_without_a_finite_loss_is_left_out(train, tmp_path, monkeypatch, caplog):
     spoil(monkeypatch, lambda number: number == 1)
     run = train(tmp_path / "run", *STAGE, "--max_epoch", "1")
-    assert all(
-        torch.isfinite(value).all() for value in weights(run, "1epoch.pth").values() if value.is_floating_point()
-    )
+    assert all(torch.isfinite(value).all() for value in weights(run, "1epoch.pth").values())
     assert "update 2 of the epoch is left out: a loss of nan; mixtures: sim-0" in caplog.text
 
 
@@ -126,11 +125,8 @@ def test_ranks_of_one_training_do_not_lock_each_other_out():
     from espnet2_sop.bin import train
 
     def options(**values):
-        import argparse
-
-        return argparse.Namespace(
-            **{"multiprocessing_distributed": False, "dist_rank": None, "dist_launcher": None} | values
-        )
+        given = {"multiprocessing_distributed": False, "dist_rank": None, "dist_launcher": None} | values
+        return argparse.Namespace(**given)
 
     assert train.leads(options()) and train.leads(options(dist_rank=0)) and not train.leads(options(dist_rank=1))
     assert not train.leads(options(dist_rank=1, multiprocessing_distributed=True))
