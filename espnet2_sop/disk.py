@@ -13,7 +13,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_WRITING = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 # torch and soundfile do not say why they cannot write, safetensors says it in words
 OF_TORCH = re.compile(r"PytorchStreamWriter|inline_container|File .* cannot be opened")
-OF_SOUNDFILE = re.compile(r"Error (opening|writing) .*: ?(System error|.*unspecified)", re.IGNORECASE)
+OF_SOUNDFILE = re.compile(r"^(Error opening .*: )?System error\.?$")
 OF_RUST = re.compile(r"\(os error (\d+)\)")
 
 

@@ -10,7 +10,7 @@ LEFT = {".lock"}  # what may stay behind: the file that a lock is on
 TIMES = ("time", "seconds", "real_time_factor", "mem_GB", "created", "date")
 TIMED = {"speed.json"}  # beside what is compared of it
 UNORDERED = {".stored", ".num_samples.tsv"}  # an interrupted run writes lines in another order, or twice
-ABOUT_TIMES = {"RESULTS.md", "report.html", "results.json", "results.csv"}  # hold real-time factors
+ABOUT_TIMES = {"RESULTS.md", "report.html", "results.csv", "speed.png", "speed.svg"}  # hold real-time factors
 
 
 def files(root: Path) -> set[str]:
