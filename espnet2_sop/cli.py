@@ -1,11 +1,12 @@
 """`espnet2-sop NAME ...`: one entry for all commands, importing only what the command needs."""
 
+import contextlib
 import importlib
 import os
 import sys
 
-from espnet2_sop import __version__
-from espnet2_sop.errors import UserError
+from espnet2_sop import __version__, disk
+from espnet2_sop.errors import UserError, one_line
 
 COMMANDS = {
     "prepare": "corpora of all kinds to mixture manifests and data directories",
@@ -38,21 +39,32 @@ def run(name: str, argv: list[str]) -> int:
     """Runs one command and turns a user's mistake into one line on stderr.
 
     Returns:
-        Exit status: 0, 1 for a user's mistake, 130 when interrupted.
+        Exit status: 0, 1 for a user's mistake or a file that cannot be read or written, 130 when interrupted.
     """
     module = importlib.import_module(f"espnet2_sop.bin.{name}")
     try:
         module.main(argv)
+        sys.stdout.flush()
     except UserError as error:
-        print(f"espnet2-sop {name}: error: {error}", file=sys.stderr)
-        return 1
+        return refused(name, one_line(str(error)))
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of a file that the user has named, mostly
+        if (told := disk.one_line(error)) is None:
+            raise
+        return refused(name, told)
     except KeyboardInterrupt:
         print(f"espnet2-sop {name}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def refused(name: str, told: str) -> int:
+    """Says in one line why a command has ended; the exit status."""
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        print(f"espnet2-sop {name}: error: {told}", file=sys.stderr, flush=True)
+    return 1
 
 
 def main() -> None:

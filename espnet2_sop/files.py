@@ -8,27 +8,38 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
+from espnet2_sop.lock import claimed
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name that becomes `path` only when everything is written.
 
+    The name is always the same, so what a killed process has left is written over by the next one; two processes that
+    write the same file take turns.
+
     Args:
         path: Where the file shall be; missing folders are made.
 
     Yields:
         The name to write to, in the same folder. If the block raises, what was at `path` stays as it was.
+
+    Raises:
+        UserError: The disk is full or broken.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with claimed(part):
+        try:
+            with written_to(path, part):
+                yield part
+                os.replace(part, path)
+        except BaseException:  # not after the replacement: the name may be another process' by then
+            part.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -41,7 +52,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[str]]:
     with atomic_path(path) as part, open(part, "w", encoding="utf-8") as f:
         yield f
         f.flush()
-        os.fsync(f.fileno())
+        os.fsync(f.fileno())  # some file systems say only now that they are full
 
 
 def open_text(path: str | Path) -> IO[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from espnet2_sop.assembly import build_model, load_checkpoint
 from espnet2_sop.batches import sorted_batches
 from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write
 from espnet2_sop.hypotheses import Hypothesis, TalkerText, append_rows, mean_probability, read_partial, write_hypotheses
 from espnet2_sop.llm.decode import generate
 from espnet2_sop.llm.tokenizer import join
@@ -25,6 +27,7 @@ from espnet2_sop.origin import PARTIAL
 from espnet2_sop.package import read_config
 from espnet2_sop.text.serialized import serialize
 
+BAD_AUDIO = "bad_audio.tsv"
 TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stays far below it
 
 
@@ -135,7 +138,14 @@ class Decoder:
         ]
 
 
-def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_seconds: float, batch_size: int) -> None:
+def decode_set(
+    decoder: Decoder,
+    data: str | Path,
+    out: str | Path,
+    batch_seconds: float,
+    batch_size: int,
+    skip_bad_audio: bool = False,
+) -> None:
     """Decodes the mixtures of one data directory into `out`: the files of `write_hypotheses`.
 
     Finished batches are kept in `out/.partial.jsonl`, so that an interrupted run goes on where it was.
@@ -146,8 +156,14 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
         out: Folder to make.
         batch_seconds: Most seconds of audio in a batch, padding included.
         batch_size: Most mixtures in a batch.
+        skip_bad_audio: Mixtures whose audio cannot be read get no hypothesis and are listed in `out/bad_audio.tsv`.
+
+    Raises:
+        UserError: Audio cannot be read.
     """
     store = open_store(Path(data) / "mixtures.jsonl")
+    store.skip_bad_audio = skip_bad_audio
+    store.bad.clear()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     partial = out / PARTIAL
@@ -156,19 +172,37 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
     bar = tqdm(total=len(lengths) + len(done), initial=len(done), desc=out.name, unit="mix", mininterval=2)
     with bar, append_rows(partial) as append:
         for batch in sorted_batches(lengths, int(batch_seconds * 16000), batch_size):
-            waves = [store.waveform(name) for name in batch]
+            waves = {name: store.waveform(name) for name in batch}
+            waves = {name: wave for name, wave in waves.items() if name not in store.bad}
+            bar.update(len(batch) - len(waves))
+            if not waves:
+                continue
             start = time.perf_counter()
-            hypotheses = decoder(waves, [store.mixtures[name].text for name in batch])
-            spent = (time.perf_counter() - start) / len(batch)
-            for name, wave, hyp in zip(batch, waves, hypotheses, strict=True):
+            hypotheses = decoder(list(waves.values()), [store.mixtures[name].text for name in waves])
+            spent = (time.perf_counter() - start) / len(waves)
+            for (name, wave), hyp in zip(waves.items(), hypotheses, strict=True):
                 row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets, "words": hyp.words,
                        "seconds": spent, "audio": len(wave) / 16000,
                        "effort": asdict(hyp.effort) if hyp.effort else None}  # fmt: skip
                 done[name] = row
                 append(row)
-            bar.update(len(batch))
-    write_hypotheses(out, [done[name] for name in sorted(store.mixtures)])
+            bar.update(len(waves))
+    if not done:
+        raise UserError(f"{data}: no mixture has audio that can be read; {list(store.bad.values())[0]}")
+    report_bad_audio(out, store.bad)
+    write_hypotheses(out, [done[name] for name in sorted(store.mixtures) if name not in store.bad])
     partial.unlink()
+
+
+def report_bad_audio(out: Path, bad: dict[str, str]) -> None:
+    """Lists the mixtures that have no hypothesis, and says so; a list of an earlier decoding is removed."""
+    listed = out / BAD_AUDIO
+    listed.unlink(missing_ok=True)
+    if bad:
+        with atomic_write(listed) as f:
+            f.writelines(f"{name}\t{why}\n" for name, why in sorted(bad.items()))
+        told = f"{len(bad)} mixtures have no hypothesis, their audio cannot be read; see {listed}"
+        print(f"espnet2-sop decode: warning: {out}: {told}", file=sys.stderr)
 
 
 def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a user can do when the memory is full."""
+"""What a user can do when the memory is full, or the kernel has killed a process for it."""
 
 import argparse
 import contextlib
@@ -10,15 +10,25 @@ from espnet2_sop.errors import UserError
 
 FULL = re.compile(r"\bOutOfMemoryError\b|out of memory|not enough memory|can't allocate memory|\bMemoryError\b")
 
+# what torch says of a process that reads data and was killed
+KILLED = re.compile(r"DataLoader worker \(pid[^)]*\) (?:is killed by signal: (\w[\w ]*)|exited unexpectedly)")
+
 
 def advice(error: BaseException, args: argparse.Namespace) -> UserError | None:
-    """The one line for an error that says that memory is full, None for any other.
+    """The one line for an error that says that memory is full, or that a process was killed; None for any other.
 
     Args:
         error: May carry the traceback of a spawned process in its text.
         args: Options of the training.
     """
     told = "".join(traceback.format_exception(error))
+    if killed := KILLED.search(told):
+        by = f" by signal {killed[1]}" if killed[1] else ""
+        room = "; or raise the limit of shared memory (/dev/shm)" if "out of shared memory" in told else ""
+        return UserError(
+            f"a process that reads data was killed{by}, often for want of memory: lower num_workers (now "
+            f"{args.num_workers}) or batch_bins (now {args.batch_bins}){room}; the same command goes on"
+        )
     if not FULL.search(told):
         return None
     if "validate_one_epoch" in told:

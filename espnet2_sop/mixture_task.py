@@ -1,12 +1,14 @@
 """What the ESPnet2 tasks of this package have in common: they read mixtures."""
 
 import argparse
+from pathlib import Path
 
 import torch
 from espnet2.tasks.abs_task import scheduler_classes
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import loader
+from espnet2_sop.mixture.bad_audio import NAME, DropBadAudio, ReadableEpochs
 from espnet2_sop.mixture.iterator import MixtureIterFactory, SeededEpochs
 from espnet2_sop.trainer import SafeTrainer
 
@@ -29,6 +31,23 @@ class MixtureTask:
             default=0,
             help="so many epochs at the start draw single talkers only: what is new aligns first (simulations only)",
         )
+        group = parser.add_argument_group("Faults")
+        group.add_argument(
+            "--bad_audio",
+            choices=("strict", "skip"),
+            default="strict",
+            help="a mixture with an audio file that cannot be read: ends the training, or is left out and listed in "
+            "bad_audio.tsv of the output folder",
+        )
+        group.add_argument(
+            "--bad_audio_limit", type=float, default=0.01, help="largest share of an epoch's mixtures to be left out"
+        )
+        group.add_argument(
+            "--nonfinite_limit",
+            type=int,
+            default=20,
+            help="so many updates in a row without a finite gradient, which are left out, end the training",
+        )
 
     @classmethod
     def build_optimizers(cls, args, model) -> list[torch.optim.Optimizer]:
@@ -50,8 +69,10 @@ class MixtureTask:
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode: str, kwargs: dict | None = None):
-        """ESPnet's; training draws its random numbers by epoch."""
+        """ESPnet's; training draws its random numbers by epoch, bad audio ends it or is left out."""
         factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+        if isinstance(getattr(factory, "collate_fn", None), DropBadAudio):
+            factory = ReadableEpochs(factory, mode, Path(args.output_dir) / NAME, args.bad_audio_limit)
         return SeededEpochs(factory, args.seed) if mode == "train" else factory
 
     @classmethod
@@ -59,6 +80,8 @@ class MixtureTask:
         """Training batches are cut anew in every epoch, by audio and text; others go through ESPnet's samplers."""
         mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
         path = next(mixtures, "")
+        if path and args.bad_audio == "skip" and mode in ("train", "valid") and not args.collect_stats:
+            iter_options.collate_fn = DropBadAudio(iter_options.collate_fn, loader.open_store(path))
         drawn = path.endswith(".yaml")
         if mode == "train" and args.single_talker_epochs and not drawn:
             raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")

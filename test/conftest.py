@@ -83,9 +83,9 @@ def _metadata(path: Path, num_talkers: int, utterances: list[str], rng: np.rando
     return path
 
 
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    root, rng = tmp_path_factory.mktemp("corpus"), np.random.default_rng(1)
+def make_corpus(root: Path) -> Corpus:
+    """Writes the small corpus; the same samples in every run."""
+    rng = np.random.default_rng(1)
     speech, noise = root / "LibriSpeech", root / "wham_noise"
     _speech(speech / "train-mini", range(101, 105), ".flac", rng)
     utterances = _speech(speech / "test-mini", range(201, 204), ".ogg", rng)
@@ -95,6 +95,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
             write_audio(noise / subset / f"noise{number}{extension}", samples)
     tables = {n: _metadata(root / "metadata" / f"mini{n}mix_test.csv", n, utterances, rng) for n in (1, 2, 3)}
     return Corpus(root, speech, noise, tables)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @dataclasses.dataclass(frozen=True)

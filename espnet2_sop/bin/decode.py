@@ -1,11 +1,14 @@
 """`espnet2-sop decode`: hypotheses of a trained model for data directories."""
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from espnet2_sop import origin
+from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
+from espnet2_sop.lock import locked
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -42,6 +45,13 @@ def get_parser() -> argparse.ArgumentParser:
         "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
     )
     parser.add_argument("--ngpu", type=int, default=0, help="0 is CPU (default)")
+    parser.add_argument(
+        "--bad_audio",
+        choices=("strict", "skip"),
+        default="strict",
+        help="a mixture whose audio cannot be read ends the decoding (default), or gets no hypothesis and is listed in "
+        "bad_audio.tsv; scoring counts its words as deletions",
+    )
     parser.add_argument("--overwrite", action="store_true", help="decode again what is there")
     parser.add_argument("data", nargs="+", help="data directories with mixtures.jsonl")
     return parser
@@ -58,13 +68,17 @@ def main(argv: list[str] | None = None) -> None:
 
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
-    decoder = build_decoder(args, "cuda" if args.ngpu else "cpu")
-    for data, out, made_from in jobs:
-        if made_from:
-            for name in ("text", origin.PARTIAL):
-                (out / name).unlink(missing_ok=True)
-            origin.write_origin(out, made_from)
-        decode_set(decoder, data, out, args.batch_seconds, args.batch_size)
+    with contextlib.ExitStack() as alone:
+        for _, out, _ in jobs:
+            alone.enter_context(locked(out, "decoding", "give another --out"))
+        decoder = build_decoder(args, "cuda" if args.ngpu else "cpu")
+        for data, out, made_from in jobs:
+            if made_from:
+                for name in ("text", origin.PARTIAL):
+                    (out / name).unlink(missing_ok=True)
+                origin.write_origin(out, made_from)
+            with written_to(out):
+                decode_set(decoder, data, out, args.batch_seconds, args.batch_size, args.bad_audio == "skip")
 
 
 def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Path, dict | None] | None:
@@ -94,7 +108,7 @@ def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Pa
         if changed and (out / "text").is_file():
             print(f"{out}: is decoded anew: {origin.listed(changed)}")
         return data, out, now
-    if (out / "text").is_file():
+    if (out / "text").is_file() and not (args.bad_audio == "strict" and (out / "bad_audio.tsv").is_file()):
         print(f"{out}: decoded already")
         return None
     return data, out, None

@@ -1,20 +1,24 @@
 """`espnet2-sop train`: one stage of training with ESPnet's trainer."""
 
 import argparse
+import contextlib
 import re
 import sys
 import tempfile
 from pathlib import Path
 
 from espnet2_sop import origin
-from espnet2_sop.errors import UserError
+from espnet2_sop.disk import written_to
+from espnet2_sop.errors import UserError, one_line
 from espnet2_sop.files import read_configs
+from espnet2_sop.lock import locked
 
 # options that may change when a run goes on: they say where and how long it is computed, not what
 FREE = re.compile(
     "ngpu|num_workers|max_epoch|patience|keep_nbest_models|nbest_averaging_interval|log_.*|valid_batch_.*|dist_.*"
     "|multiprocessing_distributed|local_rank|use_(matplotlib|tensorboard|wandb)|wandb_.*|num_att_plot|output_dir|config"
     "|resume|dry_run|print_config|required|cache.*|.*_cache_size|unused_parameters|gradient_as_bucket_view|.*shape_file"
+    "|bad_audio.*|nonfinite_limit"
 )
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
@@ -37,6 +41,10 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --ngpu N                                 0 is CPU; several need --multiprocessing_distributed true
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
+
+  --bad_audio strict|skip                  a mixture whose audio cannot be read ends the training, or is left out and
+                                           listed in DIR/bad_audio.tsv, up to --bad_audio_limit (0.01) of an epoch
+  --nonfinite_limit N                      so many updates in a row without a finite gradient end the training (20)
 
   --use_amp true                           bfloat16 on GPUs that have it; with llm_conf dtype=bfloat16 for large LLMs
 
@@ -141,8 +149,16 @@ def go_on_or_start(args: argparse.Namespace) -> None:
 
 def mistake_of_child(error: Exception) -> UserError | None:
     """The UserError that ended one of the processes that ESPnet spawned, from the traceback that it left."""
-    found = re.search(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", str(error), re.MULTILINE)
-    return UserError(found[1]) if found else None
+    told = one_line(str(error))
+    return UserError(told) if told != str(error) else None
+
+
+def leads(args: argparse.Namespace) -> bool:
+    """Whether this command looks after the output folder; those of the same training on other nodes only join in."""
+    from espnet2.train.distributed_utils import get_node_rank, get_rank
+
+    rank_of = get_node_rank if args.multiprocessing_distributed else get_rank
+    return not rank_of(args.dist_rank, args.dist_launcher)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -155,16 +171,23 @@ def main(argv: list[str] | None = None) -> None:
     from torch.multiprocessing import ProcessRaisedException
 
     args = parse(task, rest, config, " + ".join(known.config))
-    if not args.print_config:
-        go_on_or_start(args)
+    if args.print_config:
+        task.main(args=args)
+        return
+    alone = contextlib.nullcontext()
+    if leads(args):
+        alone = locked(args.output_dir, "training", "give another --output_dir")
+    from espnet2_sop.memory import advice, in_one_line
+
+    with alone, written_to(args.output_dir):
+        if leads(args):
+            go_on_or_start(args)
         if getattr(args, "cache", None):
             from espnet2_sop.cache.plan import read_caches
 
             read_caches(args)
-    from espnet2_sop.memory import advice, in_one_line
-
-    try:
-        with in_one_line(args):
-            task.main(args=args)
-    except ProcessRaisedException as error:
-        raise mistake_of_child(error) or advice(error, args) or error from None
+        try:
+            with in_one_line(args):
+                task.main(args=args)
+        except ProcessRaisedException as error:
+            raise mistake_of_child(error) or advice(error, args) or error from None

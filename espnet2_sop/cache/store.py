@@ -1,7 +1,6 @@
 """Tensors of many mixtures on disk: a folder of safetensors files, written whole or not at all."""
 
 import contextlib
-import fcntl
 import functools
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from espnet2_sop.disk import sync
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_path
 
@@ -90,18 +90,10 @@ class CacheWriter(contextlib.AbstractContextManager):
             number = max((int(path.stem) for path in self.folder.glob("*.safetensors")), default=-1) + 1
             with atomic_path(self.folder / f"{number:05d}.safetensors") as part:
                 save_file(self.waiting, part)
+                sync(part)
             _open.cache_clear()  # a file that was removed may have had this name
             self.done |= self.waiting.keys()
             self._begin()
 
     def __exit__(self, *error) -> None:
         self.flush()
-
-
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Waits until no other process is in this block with the same folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        yield

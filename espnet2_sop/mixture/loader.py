@@ -27,6 +27,10 @@ class MixtureStore:
     Args:
         path: A mixture manifest (`.jsonl`), or the rule of a simulation (`.yaml`) with its pools beside it.
 
+    Attributes:
+        skip_bad_audio: What an audio file that cannot be read means: an error, or silence and an entry in `bad`.
+        bad: {id: why it cannot be rendered}, of the mixtures of this epoch that this process was asked for.
+
     Raises:
         UserError: The file or one that it names cannot be read or has mistakes, or there are no mixtures.
     """
@@ -34,6 +38,7 @@ class MixtureStore:
     def __init__(self, path: str | Path):
         path = Path(path)
         self.drawn = (1, False)  # epoch, single talkers only
+        self.skip_bad_audio = False
         self.simulation = None
         if path.suffix == ".jsonl":
             self._take(read_manifest(path))
@@ -47,6 +52,7 @@ class MixtureStore:
 
     def _take(self, mixtures: list[Mixture]) -> None:
         self.mixtures = {mixture.id: mixture for mixture in mixtures}
+        self.bad: dict[str, str] = {}
 
     def set_epoch(self, epoch: int, single_talkers: bool = False) -> None:
         """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are.
@@ -68,8 +74,19 @@ class MixtureStore:
         return {name: sum(len(s.text) for s in mixture.sources) for name, mixture in self.mixtures.items()}
 
     def waveform(self, name: str) -> np.ndarray:
-        """Renders one mixture: (T,) float32, 16 kHz."""
-        return render(self.mixtures[name], shared_reader())
+        """Renders one mixture: (T,) float32, 16 kHz.
+
+        Raises:
+            UserError: One of its files is missing, broken, or of another length than the manifest says.
+        """
+        mixture = self.mixtures[name]
+        try:
+            return render(mixture, shared_reader())
+        except UserError as error:
+            if not self.skip_bad_audio:
+                raise UserError(f"mixture {name}: {error}") from None
+            self.bad[name] = str(error)
+            return np.zeros(mixture.num_samples, dtype=np.float32)
 
 
 @functools.cache

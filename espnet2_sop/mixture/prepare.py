@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_path
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.kaldi import read_kaldi_dir
@@ -157,10 +158,8 @@ def rooms(args: argparse.Namespace) -> str:
 
 def write_audio(path: Path, samples: np.ndarray) -> None:
     """Writes samples (T,) float32 as 16-bit FLAC, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    part.replace(path)
+    with atomic_path(path) as part:
+        soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
 MODES = {work.__name__: work for work in (librimix, offsets, librispeechmix, simulation, fixed, segments, noise, rooms)}

@@ -13,51 +13,8 @@ from espnet2_sop.files import read_kaldi
 
 
 @pytest.fixture(scope="module")
-def data(make_data, corpus, tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data"), list(corpus.csv.values()), "both")
-
-
-@pytest.fixture(scope="module")
-def train(data, tiny_encoder, tiny_llm, llm_vocab, tmp_path_factory):
-    """Runs `espnet2-sop train` for a stage: train(out, objective, trainable, *options)."""
-    from espnet2_sop.bin import train as command
-
-    config = tmp_path_factory.mktemp("conf") / "base.yaml"
-    config.write_text(
-        f"""
-encoder_conf: {{pretrained: {tiny_encoder}}}
-downsampler_conf: {{output_size: 32}}
-separator_conf: {{hidden_size: 16, branch_size: 24}}
-llm_conf: {{pretrained: {tiny_llm}}}
-ctc_vocab: {llm_vocab}
-batch_type: numel
-batch_bins: 60000
-num_workers: 0
-use_matplotlib: false
-optim: adamw
-optim_conf: {{lr: 0.01}}
-best_model_criterion: [[valid, loss, min]]
-keep_nbest_models: 2
-"""
-    )
-
-    def run(out, objective, trainable, *options):
-        stage = out.parent / f"{out.name}.yaml"
-        stage.write_text(f"model_conf: {{objective: {objective}, trainable: [{', '.join(trainable)}]}}")
-        train_data, dev = data / "train/simulation.yaml", data / "dev/mixtures.jsonl"
-        command.main(
-            [
-                *("--config", str(config), "--config", str(stage), "--output_dir", str(out)),
-                *("--train_data_path_and_name_and_type", f"{train_data},speech,mixture"),
-                *("--train_data_path_and_name_and_type", f"{train_data},text,mixture_text"),
-                *("--valid_data_path_and_name_and_type", f"{dev},speech,mixture"),
-                *("--valid_data_path_and_name_and_type", f"{dev},text,mixture_text"),
-                *("--valid_shape_file", str(data / "dev/speech_shape"), *options),
-            ]
-        )
-        return out
-
-    return run
+def data(train):
+    return train.data
 
 
 STAGE1 = ["encoder", "downsampler", "projector", "sot"]

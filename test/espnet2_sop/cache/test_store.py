@@ -1,14 +1,11 @@
 """If these fail, a training reads frames of another mixture, or interrupted work is lost or torn."""
 
-import multiprocessing
-import time
-
 import numpy as np
 import pytest
 import torch
 
 from espnet2_sop.cache import store
-from espnet2_sop.cache.store import CachedTensors, CacheWriter, only_one
+from espnet2_sop.cache.store import CachedTensors, CacheWriter
 from espnet2_sop.errors import UserError
 
 
@@ -75,23 +72,3 @@ def test_bad_files_and_missing_mixtures_are_one_line(tmp_path):
     (tmp_path / "00001.safetensors").write_bytes(b"\x01")
     with pytest.raises(UserError, match="00001.safetensors: not a readable cache file"):
         CachedTensors(tmp_path)
-
-
-def hold(folder, seconds, log):
-    with only_one(folder):
-        for word, wait in (("in", seconds), ("out", 0)):
-            with open(log, "a") as f:
-                f.write(f"{word}\n")
-            time.sleep(wait)
-
-
-def test_two_processes_do_not_fill_the_same_folder_at_once(tmp_path):
-    """Trainings side by side that share a cache start to fill it together."""
-    context = multiprocessing.get_context("fork")
-    both = [context.Process(target=hold, args=(tmp_path / "cache", 0.2, tmp_path / "log")) for _ in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    seen = (tmp_path / "log").read_text().split()
-    assert seen == ["in", "out", "in", "out"]
