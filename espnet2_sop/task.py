@@ -7,7 +7,7 @@ from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, separator_choices
+from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, llm_choices, separator_choices
 from espnet2_sop.cache.plan import KINDS
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture_task import MixtureTask
@@ -20,7 +20,7 @@ class SOPTask(MixtureTask, AbsTask):
     """Trains `SOPModel` with ESPnet's trainer, checkpoints, averaging and resume."""
 
     num_optimizers = 1
-    class_choices_list = [encoder_choices, separator_choices]
+    class_choices_list = [encoder_choices, separator_choices, llm_choices]
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,6 @@ class SOPTask(MixtureTask, AbsTask):
         cls.add_mixture_arguments(parser)
         for name, text in {
             "downsampler": "ConvDownsampler",
-            "llm": "the LLM: pretrained, revision, speaker_change, dtype, adapters",
             "prompt": "PromptBuilder",
             "model": "SOPModel: objective, trainable, tap, sop_corruption",
         }.items():

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
                 objective=objective,
                 mode="sop" if objective == "joint" else objective,
                 talkers=config["num_talkers"],
-                encoder=config["encoder_conf"]["pretrained"],
+                encoder=config["encoder_conf"].get("pretrained", config["encoder"]),
                 llm=config["llm_conf"]["pretrained"],
                 results=result_rows(args.results, out.name),
             )
