@@ -82,6 +82,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
 
     @property
     def num_talkers(self) -> int:
+        """Talker slots S."""
         return len(self.ctc.heads)
 
     @property

@@ -69,6 +69,7 @@ class Part:
 
 
 def count(module: nn.Module) -> int:
+    """All parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 
@@ -87,6 +88,7 @@ def lora_size(llm: nn.Module, conf: dict) -> int:
 
 
 def passes(trained: bool, passes_on: bool, checkpoints: bool) -> int:
+    """`Part.passes` of a module that is trained, or passes gradients on, with or without gradient checkpoints."""
     return (3 if trained else 2 if passes_on else 1) + (checkpoints and (trained or passes_on))
 
 
@@ -228,10 +230,12 @@ class Plan:
 
     @property
     def trained(self) -> int:
+        """Parameters that the optimizer has."""
         return sum(part.trained for part in self.parts)
 
     @property
     def parameters(self) -> int:
+        """All parameters."""
         return sum(part.parameters for part in self.parts)
 
     @property

@@ -24,6 +24,7 @@ class SOPTask(MixtureTask, AbsTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Adds the options of the model and of the data to ESPnet's."""
         # no attention to plot, curves are in images/, and the mask embedding of the encoder is not used in every step
         parser.set_defaults(num_att_plot=0, use_tensorboard=False, unused_parameters=True)
         parser.set_defaults(ignore_init_mismatch=True)  # check_checkpoint says first which keys may differ
@@ -45,24 +46,33 @@ class SOPTask(MixtureTask, AbsTask):
 
     @classmethod
     def build_collate_fn(cls, args, train: bool):
+        """Batches: speech is padded with 0, text with `IGNORE`."""
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=IGNORE)
 
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
+        """Words to token ids, for the LLM and for each CTC head."""
         tokenizer = build_tokenizer(args.llm_conf)
         vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
         return SerializedTextPreprocessor(tokenizer, vocabulary, args.num_talkers)
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """What the data must have: text; for inference speech."""
         return ("speech",) if inference else ("text",)
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """What the data may have: speech, or frames and prompts from a cache."""
         return () if inference else ("speech", *KINDS)  # frames instead of speech
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> SOPModel:
+        """Builds the model and checks the checkpoints that it starts from.
+
+        Raises:
+            UserError: A key is wrong, a part cannot be loaded, or a checkpoint does not fit.
+        """
         model = build_model(args)
         for path in args.init_param:
             check_checkpoint(path.partition(":")[0], model)

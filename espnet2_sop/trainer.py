@@ -48,6 +48,7 @@ class SafeTrainer(Trainer):
 
     @classmethod
     def run(cls, *args, **kwargs) -> None:
+        """ESPnet's training, with files that are written whole or not at all."""
         with atomic_saves():
             super().run(*args, **kwargs)
 

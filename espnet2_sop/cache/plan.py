@@ -43,6 +43,7 @@ class Cache:
 
     @property
     def done(self) -> bool:
+        """Whether it is complete and was made from what the training has."""
         return (self.folder / DONE).is_file() and origin.changes(self.folder, self.origin) == []
 
 

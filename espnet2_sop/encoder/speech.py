@@ -48,6 +48,7 @@ class HuggingFaceEncoder(AbsEncoder):
 
     @property
     def output_size(self) -> int:
+        """Width of the frames."""
         return self.ssl.config.hidden_size
 
     @property
@@ -61,6 +62,7 @@ class HuggingFaceEncoder(AbsEncoder):
         return ("ssl.feature_extractor.",)
 
     def train(self, mode: bool = True):
+        """As in torch, but the frozen feature extractor stays in evaluation mode."""
         super().train(mode)
         self.ssl.feature_extractor.eval()
         return self

@@ -47,6 +47,7 @@ class WhisperEncoder(AbsEncoder):
 
     @property
     def output_size(self) -> int:
+        """Width of the frames."""
         return self.whisper.config.d_model
 
     @property

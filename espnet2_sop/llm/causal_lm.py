@@ -79,6 +79,7 @@ class AdaptedCausalLM(nn.Module):
 
     @property
     def hidden_size(self) -> int:
+        """Width of the embeddings."""
         return self.base.config.hidden_size
 
     def activate(self, adapters: list[str]) -> None:

@@ -17,6 +17,7 @@ FACTS = tuple(Facts.__dataclass_fields__)
 
 
 def number(rate: float | None) -> str:
+    """A rate in percent with two decimals; a dash where there is none."""
     return DASH if rate is None else f"{rate:.2f}"
 
 

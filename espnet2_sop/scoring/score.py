@@ -30,6 +30,7 @@ class SetScore:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def total(self, metric: str) -> ErrorCount:
+        """Errors of a metric, added up over all mixtures."""
         return sum((count[metric] for count in self.counts.values()), ErrorCount())
 
     @property
@@ -51,10 +52,12 @@ class SetScore:
         return sum(map(self.in_order, self.counts)) / len(self.counts)
 
     def right_count(self, key: str) -> bool:
+        """Whether a mixture has as many talkers in the hypothesis as in the reference."""
         ref, hyp = self.talkers[key]
         return ref == hyp
 
     def in_order(self, key: str) -> bool:
+        """Whether no other order of the talkers has fewer errors."""
         return self.counts[key]["slot_wer"].errors == self.counts[key]["cpwer"].errors
 
 

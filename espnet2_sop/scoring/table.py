@@ -67,6 +67,7 @@ def system_rank(name: str) -> tuple[int, str]:
 
 
 def sort_key(record: Record) -> tuple:
+    """Order of all tables: condition, number of talkers, test set, system."""
     talkers = record["num_talkers"] or float("inf")
     return rank(record["condition"], CONDITIONS), talkers, record["test_set"], system_rank(record["system"])
 

@@ -99,13 +99,6 @@ def configs(*paths):
     return [f"--config={path}" for path in paths]
 
 
-def test_every_file_of_the_page_is_used():
-    """A block that no test names would be untested."""
-    here = Path(__file__).read_text()
-    assert FILES and [name for name in FILES if f'"{name}"' not in here and Path(name).stem not in here] == []
-    assert "corpus" in PAGE and "(#a-corpus)" in PAGE
-
-
 def test_encoder(recipe, base, data):
     own = ("conf_mel/base.yaml", "conf_mel/train_sot.yaml")
     checkpoint = train("exp/mel", data, *configs(base, *own))
