@@ -33,7 +33,7 @@ def test_links_lead_somewhere(page):
             target = (page.parent / path).resolve() if path else page
             if not target.exists() or anchor and anchor not in anchors(target):
                 dead.append(link)
-    assert not dead
+    assert dead == []
 
 
 def code(page: Path) -> list[str]:
@@ -91,7 +91,7 @@ def test_commands_and_their_options_exist(page):
         given = {word.partition("=")[0] for word in found[1:] if word.startswith("--")} - {"--help"}
         mode = found[1] if len(found) > 1 else None
         wrong += [f"{option} of {line}" for option in given and given - options_of(command, mode)]
-    assert not wrong
+    assert wrong == []
 
 
 @every_page
@@ -107,4 +107,4 @@ def test_options_of_the_driver_exist(page):
             wrong += [
                 f"{word} of {line}" for word in found if word.startswith("--") and word.split("=")[0] not in known
             ]
-    assert not wrong
+    assert wrong == []
