@@ -104,7 +104,6 @@ def test_options_of_the_driver_exist(page):
     for line in code(page):
         found = words(line)
         if any(word.endswith(("/run.sh", "/sop.sh")) for word in found):
-            wrong += [
-                f"{word} of {line}" for word in found if word.startswith("--") and word.split("=")[0] not in known
-            ]
+            given = [word.partition("=")[0] for word in found if re.match(r"--\w+(=|$)", word)]
+            wrong += [f"{option} of {line}" for option in given if option not in known]
     assert wrong == []
