@@ -11,11 +11,10 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 
-from espnet2_sop.assembly import construct, separator_choices
+from espnet2_sop.assembly import construct, encoder_choices, llm_choices, separator_choices
 from espnet2_sop.ctc.serialized import SerializedCTC
 from espnet2_sop.dimensions import config_of
 from espnet2_sop.encoder.downsampler import ConvDownsampler
-from espnet2_sop.encoder.families import ENCODERS
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import LORA
 from espnet2_sop.objectives import OBJECTIVES, loss_share
@@ -115,8 +114,10 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
     share = loss_share(objective, model_conf.get("ctc_weight"))
     reads_sop = "sop" in OBJECTIVES[objective] and config.get("prompt_conf", {}).get("sop_source", "ctc") == "ctc"
     slots, tap = config.get("num_talkers", 3), model_conf.get("tap", 2)
-    if (encoder := config.get("encoder", "huggingface")) not in ENCODERS:
-        raise UserError(f"encoder: the cost of {encoder} is not known; only that of {', '.join(ENCODERS)} is computed")
+    for choices in (encoder_choices, llm_choices):
+        if (name := config.get(choices.name, choices.default)) not in choices.classes:
+            known = ", ".join(choices.classes)
+            raise UserError(f"{choices.name}: the cost of {name} is not known; only that of {known} is computed")
     settings = config_of(encoder_conf["pretrained"], "encoder_conf.pretrained")
     llm_settings = config_of(llm_conf["pretrained"], "llm_conf.pretrained")
     vocabulary = about.sentencepiece if config.get("ctc_vocab") == "sentencepiece" else llm_settings.vocab_size

@@ -246,12 +246,12 @@ def test_corpus(corpus, tmp_path, monkeypatch):
     assert missing.returncode == 1 and len(missing.stderr.splitlines()) == 1
     done = bash(f"local/data.sh --corpus {tmp_path}/kaldi", folder)
     assert done.returncode == 0, done.stderr
+    from espnet2_sop.bin import format, vocab
+
     for name in ("train", "dev", "test"):
-        done = bash(f"espnet2-sop format --min_duration 0.1 data/{name} dump/{name}", folder)
-        assert done.returncode == 0, done.stderr
+        format.main(["--min_duration", "0.1", f"data/{name}", f"dump/{name}"])
     base = configs("conf/base.yaml", "conf/models.yaml")
-    done = bash(f"espnet2-sop vocab --kind llm {' '.join(base)} --out exp/vocab/llm", folder)
-    assert done.returncode == 0, done.stderr
+    vocab.main(["--kind", "llm", *base, "--out", "exp/vocab/llm"])
     small = write("conf/small.yaml", TRAINER | {"scheduler": None, "single_talker_epochs": 0})
     train("exp/sot", "dump", *base, *configs("conf/train_sot.yaml", small), "--vocab_dir", "exp/vocab")
     decode_and_score("exp/sot", "dump", "sot")
