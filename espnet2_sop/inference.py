@@ -22,6 +22,7 @@ from espnet2_sop.llm.tokenizer import join
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
 from espnet2_sop.origin import PARTIAL
+from espnet2_sop.parts import require_imported
 from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import serialize, split_talkers
 
@@ -61,6 +62,7 @@ def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str
     args = argparse.Namespace(**read_yaml(Path(run) / "config.yaml"))
     if (Path(run) / args.ctc_vocab).is_dir():  # a packed model carries it
         args.ctc_vocab = str(Path(run) / args.ctc_vocab)
+        require_imported(vars(args))
     model = build_model(args)
     load_checkpoint(Path(run) / checkpoint, model)
     return model.to(device).eval()

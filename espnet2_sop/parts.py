@@ -40,6 +40,23 @@ def find_part[T](option: str, name: str, known: Mapping[str, T], base: type | No
     return part
 
 
+def require_imported(config: Mapping[str, Any]) -> None:
+    """Refuses the configuration of a package that names own parts whose modules the program has not imported itself.
+
+    Packages come from others: they must not choose what is imported here.
+
+    Raises:
+        UserError: There is such a part.
+    """
+    for option in ("encoder", "separator", "llm"):
+        module, colon, _ = str(config.get(option, "")).partition(":")
+        if colon and module not in sys.modules:
+            raise UserError(
+                f"{option}: this package needs {config[option]}, and no package may import what it wants: import "
+                f"{module} in your program before you load the package, or use the folder of the training instead"
+            )
+
+
 def _import(option: str, module: str) -> Any:
     """Imports a user's module; an error in it is one line with its place."""
     if os.getcwd() not in sys.path:

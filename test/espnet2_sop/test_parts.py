@@ -8,7 +8,7 @@ from torch import nn
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_configs
-from espnet2_sop.parts import find_part
+from espnet2_sop.parts import find_part, require_imported
 from espnet2_sop.separator.abs_separator import AbsSeparator
 
 KNOWN = {"lstm": AbsSeparator}
@@ -87,6 +87,15 @@ def test_another_class_starts_its_keys_anew(tmp_path):
     assert read_configs([base, same])["separator_conf"] == {"hidden_size": 8, "num_layers": 3}
     assert read_configs([base, same, other])["separator_conf"] == {"size": 1}
     assert read_configs([base, other])["llm_conf"] == {"pretrained": "x", "num_layers": 2}
+
+
+def test_a_package_cannot_choose_what_is_imported(folder):
+    require_imported({"encoder": "huggingface", "separator": "lstm"})
+    with pytest.raises(UserError, match="separator: this package needs good_parts:Mine, .* import good_parts in your"):
+        require_imported({"encoder": "huggingface", "separator": "good_parts:Mine"})
+    assert "good_parts" not in sys.modules
+    find_part("separator", "good_parts:Mine", KNOWN, AbsSeparator)
+    require_imported({"encoder": "huggingface", "separator": "good_parts:Mine"})
 
 
 class NoSlots(AbsSeparator):
