@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch
 from espnet2.train.class_choices import ClassChoices
+from espnet2.utils.nested_dict_action import NestedDictAction
 from safetensors.torch import load_file
 
 from espnet2_sop.ctc.serialized import SerializedCTC
+from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
@@ -20,11 +22,33 @@ from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.model import SOPModel
+from espnet2_sop.parts import find_part
+from espnet2_sop.separator.abs_separator import AbsSeparator
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import TalkerVocabulary, load_vocabulary
 
-encoder_choices = ClassChoices("encoder", ENCODERS, default="huggingface")
-separator_choices = ClassChoices("separator", {"lstm": LSTMSeparator}, default="lstm")
+
+class PartChoices(ClassChoices):
+    """ESPnet's table of choices, and any class of the same base as `module:Class`."""
+
+    def get_class(self, name: str) -> type:
+        """The class that an option names.
+
+        Raises:
+            UserError: There is none.
+        """
+        return find_part(self.name, name, self.classes, self.base_type)
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Adds `--NAME` and `--NAME_conf` to a parser."""
+        text = f"{', '.join(self.classes)}, or module:Class of your own (docs/extending.md)"
+        parser.add_argument(f"--{self.name}", default=self.default, help=text)
+        parser.add_argument(f"--{self.name}_conf", action=NestedDictAction, default={}, help=f"keys of the {self.name}")
+
+
+encoder_choices = PartChoices("encoder", ENCODERS, AbsEncoder, "huggingface")
+separator_choices = PartChoices("separator", {"lstm": LSTMSeparator}, AbsSeparator, "lstm")
+llm_choices = PartChoices("llm", {"adapted": AdaptedCausalLM}, AdaptedCausalLM, "adapted")
 ADAPTERS = ("sot", "sop")
 
 
@@ -41,9 +65,8 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
     front = build_front(args, vocabulary)
     conf = {k: v for k, v in args.llm_conf.items() if k not in ("speaker_change", "tokenizer")}
-    llm = construct(
-        "llm_conf", AdaptedCausalLM, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id
-    )
+    kind = llm_choices.get_class(getattr(args, "llm", llm_choices.default))  # an old config.yaml does not name it
+    llm = construct("llm_conf", kind, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id)
     return construct(
         "model_conf",
         SOPModel,
@@ -86,6 +109,9 @@ def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> Front
 def construct(option: str, build: Callable, conf: dict, **parts):
     """Calls `build` with the parts and the user's keys; a wrong or missing key is one line."""
     signature = inspect.signature(build).parameters
+    for name in parts:
+        if name not in signature:
+            raise UserError(f"{option}: {build.__name__} takes no {name!r}, which every class of its kind must take")
     known = [name for name in signature if name not in parts]
     for key in conf:
         if key not in known:

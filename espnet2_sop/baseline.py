@@ -42,6 +42,7 @@ class FrozenHuggingFaceFrontend(HuggingFaceFrontend):
         self.register_load_state_dict_post_hook(self._expect_no_encoder)
 
     def train(self, mode: bool = True):
+        """Stays in evaluation mode whatever the stage."""
         return super().train(False)
 
     @torch.no_grad()
@@ -72,11 +73,13 @@ class BaselineTask(MixtureTask, ASRTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Adds ESPnet's options and those of the mixtures."""
         super().add_task_arguments(parser)
         cls.add_mixture_arguments(parser)
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
+        """ESPnet's preprocessing of text in lower case."""
         return functools.partial(lower_case, super().build_preprocess_fn(args, train))
 
     @classmethod

@@ -30,6 +30,7 @@ COMMANDS = {
 
 
 def usage() -> str:
+    """The help text: one line for every command."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     return "usage: espnet2-sop COMMAND [options]   (espnet2-sop COMMAND --help)\n\n" + "\n".join(lines)
@@ -68,6 +69,7 @@ def refused(name: str, told: str) -> int:
 
 
 def main() -> None:
+    """Runs the command that `sys.argv` names and exits with its status."""
     argv = sys.argv[1:]
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())

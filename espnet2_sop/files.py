@@ -114,10 +114,18 @@ def read_yaml(path: str | Path) -> dict:
 def read_configs(paths: Iterable[str | Path]) -> dict[str, Any]:
     """Reads YAML files and merges them, dictionaries key by key; later files win.
 
+    A file that names another class of encoder or Separator than those before it also starts its keys anew.
+
     Raises:
         UserError: A file is missing or is not YAML with keys and values.
     """
-    return functools.reduce(merge, map(read_yaml, paths), {})
+
+    def add(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+        other = [f"{part}_conf" for part in ("encoder", "separator")
+                 if part in base and change.get(part, base[part]) != base[part]]  # fmt: skip
+        return merge({k: v for k, v in base.items() if k not in other}, change)
+
+    return functools.reduce(add, map(read_yaml, paths), {})
 
 
 def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
 from espnet2_sop.origin import PARTIAL
 from espnet2_sop.package import read_config
+from espnet2_sop.parts import require_imported
 from espnet2_sop.text.serialized import serialize
 
 BAD_AUDIO = "bad_audio.tsv"
@@ -42,7 +43,10 @@ def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str
     Raises:
         UserError: The run or the checkpoint is missing, broken or of another model.
     """
-    config = read_config(Path(run), packed=checkpoint.endswith(".safetensors"))
+    packed = checkpoint.endswith(".safetensors")
+    config = read_config(Path(run), packed)
+    if packed:
+        require_imported(config)
     model = build_model(argparse.Namespace(**config))
     load_checkpoint(Path(run) / checkpoint, model)
     return model.to(device).eval()

@@ -7,9 +7,8 @@ from rapidfuzz.distance import Levenshtein
 
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 from espnet2_sop.ctc.table import from_table
+from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.encoder.downsampler import ConvDownsampler
-from espnet2_sop.encoder.speech import HuggingFaceEncoder
-from espnet2_sop.encoder.whisper import WhisperEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.front import FrontEnd
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
@@ -18,7 +17,7 @@ from espnet2_sop.llm.prompt import PromptBuilder, corrupt
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.objectives import OBJECTIVES, loss_share
-from espnet2_sop.separator.lstm import LSTMSeparator
+from espnet2_sop.separator.abs_separator import AbsSeparator
 from espnet2_sop.text.vocabulary import TalkerVocabulary
 
 IGNORE = -1  # padding of text
@@ -51,9 +50,9 @@ class SOPModel(FrontEnd, AbsESPnetModel):
 
     def __init__(
         self,
-        encoder: HuggingFaceEncoder | WhisperEncoder,
+        encoder: AbsEncoder,
         downsampler: ConvDownsampler,
-        separator: LSTMSeparator,
+        separator: AbsSeparator,
         ctc: SerializedCTC,
         projector: torch.nn.Linear,
         llm: AdaptedCausalLM,
@@ -83,6 +82,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
 
     @property
     def num_talkers(self) -> int:
+        """Talker slots S."""
         return len(self.ctc.heads)
 
     @property

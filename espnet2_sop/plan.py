@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 
-from espnet2_sop.assembly import construct
+from espnet2_sop.assembly import construct, encoder_choices, llm_choices, separator_choices
 from espnet2_sop.ctc.serialized import SerializedCTC
 from espnet2_sop.dimensions import config_of
 from espnet2_sop.encoder.downsampler import ConvDownsampler
+from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import LORA
 from espnet2_sop.objectives import OBJECTIVES, loss_share
-from espnet2_sop.separator.lstm import LSTMSeparator
 
 FRAME_RATE = 50  # frames per second of the usual encoders
 LAYER_BYTES = 34  # activations of one Transformer layer per token and unit (2205.05198, eq. 1)
@@ -68,6 +68,7 @@ class Part:
 
 
 def count(module: nn.Module) -> int:
+    """All parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 
@@ -86,6 +87,7 @@ def lora_size(llm: nn.Module, conf: dict) -> int:
 
 
 def passes(trained: bool, passes_on: bool, checkpoints: bool) -> int:
+    """`Part.passes` of a module that is trained, or passes gradients on, with or without gradient checkpoints."""
     return (3 if trained else 2 if passes_on else 1) + (checkpoints and (trained or passes_on))
 
 
@@ -112,6 +114,10 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
     share = loss_share(objective, model_conf.get("ctc_weight"))
     reads_sop = "sop" in OBJECTIVES[objective] and config.get("prompt_conf", {}).get("sop_source", "ctc") == "ctc"
     slots, tap = config.get("num_talkers", 3), model_conf.get("tap", 2)
+    for choices in (encoder_choices, llm_choices):
+        if (name := config.get(choices.name, choices.default)) not in choices.classes:
+            known = ", ".join(choices.classes)
+            raise UserError(f"{choices.name}: the cost of {name} is not known; only that of {known} is computed")
     settings = config_of(encoder_conf["pretrained"], "encoder_conf.pretrained")
     llm_settings = config_of(llm_conf["pretrained"], "llm_conf.pretrained")
     vocabulary = about.sentencepiece if config.get("ctc_vocab") == "sentencepiece" else llm_settings.vocab_size
@@ -122,7 +128,7 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
         cnn = construct("downsampler_conf", ConvDownsampler, config.get("downsampler_conf", {}), input_size=width)
         separator = construct(
             "separator_conf",
-            LSTMSeparator,
+            separator_choices.get_class(config.get("separator", separator_choices.default)),
             config.get("separator_conf", {}),
             input_size=cnn.output_size if tap else width,
             num_talkers=slots,
@@ -225,10 +231,12 @@ class Plan:
 
     @property
     def trained(self) -> int:
+        """Parameters that the optimizer has."""
         return sum(part.trained for part in self.parts)
 
     @property
     def parameters(self) -> int:
+        """All parameters."""
         return sum(part.parameters for part in self.parts)
 
     @property

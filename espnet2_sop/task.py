@@ -7,7 +7,7 @@ from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, separator_choices
+from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, llm_choices, separator_choices
 from espnet2_sop.cache.plan import KINDS
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture_task import MixtureTask
@@ -20,10 +20,11 @@ class SOPTask(MixtureTask, AbsTask):
     """Trains `SOPModel` with ESPnet's trainer, checkpoints, averaging and resume."""
 
     num_optimizers = 1
-    class_choices_list = [encoder_choices, separator_choices]
+    class_choices_list = [encoder_choices, separator_choices, llm_choices]
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Adds the options of the model and of the data to ESPnet's."""
         # no attention to plot, curves are in images/, and the mask embedding of the encoder is not used in every step
         parser.set_defaults(num_att_plot=0, use_tensorboard=False, unused_parameters=True)
         parser.set_defaults(ignore_init_mismatch=True)  # check_checkpoint says first which keys may differ
@@ -36,7 +37,6 @@ class SOPTask(MixtureTask, AbsTask):
         cls.add_mixture_arguments(parser)
         for name, text in {
             "downsampler": "ConvDownsampler",
-            "llm": "the LLM: pretrained, revision, tokenizer, speaker_change, dtype, adapters",
             "prompt": "PromptBuilder",
             "model": "SOPModel: objective, trainable, tap, sop_corruption",
         }.items():
@@ -46,24 +46,33 @@ class SOPTask(MixtureTask, AbsTask):
 
     @classmethod
     def build_collate_fn(cls, args, train: bool):
+        """Batches: speech is padded with 0, text with `IGNORE`."""
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=IGNORE)
 
     @classmethod
     def build_preprocess_fn(cls, args, train: bool):
+        """Words to token ids, for the LLM and for each CTC head."""
         tokenizer = build_tokenizer(args.llm_conf)
         vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
         return SerializedTextPreprocessor(tokenizer, vocabulary, args.num_talkers)
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """What the data must have: text; for inference speech."""
         return ("speech",) if inference else ("text",)
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """What the data may have: speech, or frames and prompts from a cache."""
         return () if inference else ("speech", *KINDS)  # frames instead of speech
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> SOPModel:
+        """Builds the model and checks the checkpoints that it starts from.
+
+        Raises:
+            UserError: A key is wrong, a part cannot be loaded, or a checkpoint does not fit.
+        """
         model = build_model(args)
         for path in args.init_param:
             check_checkpoint(path.partition(":")[0], model)

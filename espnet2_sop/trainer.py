@@ -60,6 +60,7 @@ class SafeTrainer(Trainer):
 
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> SafeTrainerOptions:
+        """The options of the trainer from those of the command."""
         return build_dataclass(SafeTrainerOptions, args)
 
     @classmethod

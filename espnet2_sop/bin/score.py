@@ -19,6 +19,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("paths", nargs="+", type=Path, metavar="REF HYP", help="a reference and what to score with it")
     parser.add_argument("--data", type=Path, help="folder of references instead of REF; takes the one named as HYP")
     parser.add_argument("--system", help="name of the system (default: the folder above HYP, or the name of a file)")
+    parser.add_argument(
+        "--metric", action="append", default=[], metavar="MODULE:FUNCTION", help="a metric of your own, too"
+    )
     parser.add_argument("--strict", action="store_true", help="fail when a mixture has no hypothesis")
     parser.add_argument("--out", type=Path, help="where to write (default: folder HYP, or HYP without ending + _score)")
     return parser
@@ -31,13 +34,15 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"{args.paths[0]} is the reference; give a hypothesis, too, or --data with the references")
     if args.out and len(hypotheses) > 1:
         raise UserError(f"--out {args.out}: {len(hypotheses)} hypotheses would be written into it; give one of them")
-    from espnet2_sop.scoring.metrics import title
+    from espnet2_sop.scoring.metrics import METRICS, own_metric, title
     from espnet2_sop.scoring.output import summary_line, write_csv, write_report
     from espnet2_sop.scoring.record import name_of, score, write_record
     from espnet2_sop.scoring.score import name_ids
 
+    metrics = {**METRICS, **{key: value for name in args.metric for key, value in own_metric(name).items()}}
     for hyp in hypotheses:
-        record = score(args.data / name_of(hyp) if args.data else args.paths[0], hyp, args.system, args.strict)
+        ref = args.data / name_of(hyp) if args.data else args.paths[0]
+        record = score(ref, hyp, args.system, args.strict, metrics)
         warnings = [f"{title(name)} is left out ({reason})" for name, reason in record["left_out"].items()]
         if record["missing"]:
             warnings.append(f"{name_ids(record['missing'])} without hypothesis, counted as deletions")

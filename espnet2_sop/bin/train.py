@@ -39,6 +39,7 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --num_talkers S                          talker slots of the model (default 3)
   --cache DIR                              frozen parts are not computed: read what espnet2-sop cache has kept in DIR
   --ngpu N                                 0 is CPU; several need --multiprocessing_distributed true
+  --encoder, --separator, --llm            a part of the package, or module:Class of your own (docs/extending.md)
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
 

@@ -1,0 +1,1 @@
+"""What frozen parts of a training give for its mixtures, computed once and kept."""

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from espnet2_sop import origin
-from espnet2_sop.assembly import part_of, read_state
+from espnet2_sop.assembly import PartChoices, encoder_choices, part_of, read_state, separator_choices
 from espnet2_sop.cache.store import DONE
 from espnet2_sop.errors import UserError
 from espnet2_sop.front import kept_level
@@ -42,6 +43,7 @@ class Cache:
 
     @property
     def done(self) -> bool:
+        """Whether it is complete and was made from what the training has."""
         return (self.folder / DONE).is_file() and origin.changes(self.folder, self.origin) == []
 
 
@@ -111,7 +113,7 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
 
     frames = {
         "level": level,
-        "encoder": {"class": args.encoder, **conf("encoder"), **_files(args.encoder_conf)},
+        "encoder": {**_class(encoder_choices, args.encoder), **conf("encoder"), **_files(args.encoder_conf)},
         "downsampler": conf("downsampler") if level else None,
         "weights": weights("encoder", *(["downsampler"] if level else [])),
         "autocast": bool(args.use_amp and args.ngpu),
@@ -119,9 +121,18 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
     }
     found = {"frames": frames}
     if "sop" in kinds:
-        heads = {"separator": {"class": args.separator, **conf("separator")}, "num_talkers": args.num_talkers}
+        heads = {
+            "separator": {**_class(separator_choices, args.separator), **conf("separator")},
+            "num_talkers": args.num_talkers,
+        }
         found["sop"] = {**frames, **heads, "weights": frames["weights"] | weights("separator", "ctc")}
     return found
+
+
+def _class(choices: PartChoices, name: str) -> dict[str, str]:
+    """Name of a part, with the fingerprint of the file that a user's own is in."""
+    own = {"source": origin.fingerprint(inspect.getfile(choices.get_class(name)))} if ":" in name else {}
+    return {"class": name, **own}
 
 
 def cache_dtype(args: argparse.Namespace) -> str:

@@ -1,0 +1,1 @@
+"""Serialized CTC: a head for each talker slot."""

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
+from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
 from espnet2_sop.pretrained import ATTENTION, load_pretrained
@@ -14,7 +15,7 @@ OPTION = "encoder_conf.pretrained"
 FAMILIES = ("wavlm", "hubert", "wav2vec2")
 
 
-class HuggingFaceEncoder(nn.Module):
+class HuggingFaceEncoder(AbsEncoder):
     """A pretrained encoder whose convolutional feature extractor stays frozen.
 
     Padding never reaches a valid frame, so a mixture gives the same frames alone and in a batch.
@@ -47,6 +48,7 @@ class HuggingFaceEncoder(nn.Module):
 
     @property
     def output_size(self) -> int:
+        """Width of the frames."""
         return self.ssl.config.hidden_size
 
     @property
@@ -60,6 +62,7 @@ class HuggingFaceEncoder(nn.Module):
         return ("ssl.feature_extractor.",)
 
     def train(self, mode: bool = True):
+        """As in torch, but the frozen feature extractor stays in evaluation mode."""
         super().train(mode)
         self.ssl.feature_extractor.eval()
         return self

@@ -5,13 +5,14 @@ from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel
 from transformers.masking_utils import create_bidirectional_mask
 
+from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.encoder.speech import OPTION, read_settings
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
 from espnet2_sop.pretrained import load_pretrained
 
 
-class WhisperEncoder(nn.Module):
+class WhisperEncoder(AbsEncoder):
     """A pretrained Whisper encoder (arXiv 2212.04356) whose convolutions stay frozen; its decoder is not used.
 
     Whisper itself pads every input to 30 s. Here the positions are cut to the input, so that short mixtures cost
@@ -46,6 +47,7 @@ class WhisperEncoder(nn.Module):
 
     @property
     def output_size(self) -> int:
+        """Width of the frames."""
         return self.whisper.config.d_model
 
     @property

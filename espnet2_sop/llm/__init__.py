@@ -1,0 +1,1 @@
+"""The LLM with its adapters, its tokenizer and its input; decoding."""

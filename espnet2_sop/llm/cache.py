@@ -48,6 +48,7 @@ class RowLayer(DynamicLayer):
         self.cache = cache
 
     def get_seq_length(self) -> int:
+        """Filled columns of the longest row."""
         return self.cache.seen
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):

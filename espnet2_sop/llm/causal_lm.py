@@ -44,6 +44,9 @@ class AdaptedCausalLM(nn.Module):
         dtype: Of the frozen weights, `float32` or `bfloat16`; adapters are always float32.
         attn_implementation: How transformers computes attention: `sdpa`, `eager`, `flash_attention_2`.
         gradient_checkpointing: Trade time for memory.
+
+    Raises:
+        UserError: The LLM cannot be loaded, or a key or value of `adapters` or `dtype` is wrong.
     """
 
     def __init__(
@@ -76,11 +79,14 @@ class AdaptedCausalLM(nn.Module):
         if gradient_checkpointing:
             # in stage 3 nothing before the adapters has a gradient, which reentrant checkpoints would need
             base.gradient_checkpointing_enable({"use_reentrant": False})
-        configs = {name: lora_config(name, conf) for name, conf in adapters.items()}
-        (first, config), *others = configs.items()
-        self.peft = peft.get_peft_model(base, config, adapter_name=first)
-        for name, config in others:
-            self.peft.add_adapter(name, config)
+        try:
+            configs = {name: lora_config(name, conf) for name, conf in adapters.items()}
+            (first, config), *others = configs.items()
+            self.peft = peft.get_peft_model(base, config, adapter_name=first)
+            for name, config in others:
+                self.peft.add_adapter(name, config)
+        except (TypeError, ValueError) as error:  # an unknown key, or target_modules that this LLM does not have
+            raise UserError(f"llm_conf.adapters: PEFT refuses them ({str(error).splitlines()[0]})") from None
         self.merged = False
         self.sc_id = sc_id
         embedding, output = base.get_input_embeddings().weight, base.get_output_embeddings().weight
@@ -98,6 +104,7 @@ class AdaptedCausalLM(nn.Module):
 
     @property
     def hidden_size(self) -> int:
+        """Width of the embeddings."""
         return self.base.config.hidden_size
 
     def activate(self, adapters: list[str]) -> None:

@@ -147,5 +147,6 @@ class SeededEpochs(AbsIterFactory):
         self.seed = seed
 
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> Iterator:
+        """Batches of an epoch (from 1), after all random numbers were set by seed and epoch."""
         set_all_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
         return self.factory.build_iter(epoch, shuffle)

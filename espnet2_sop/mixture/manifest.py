@@ -104,6 +104,7 @@ class Mixture:
 
     @property
     def num_talkers(self) -> int:
+        """Talkers in the mixture."""
         return len(self.sources)
 
     @property

@@ -29,11 +29,13 @@ def slow(rng: Generator, length: int, rate: float) -> np.ndarray:
 
 
 def coloured(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    """Noise (length,) whose spectrum falls with the frequency, between pink and brown."""
     slope = rng.uniform(0.5, 1.0)  # of the amplitude: 0.5 is pink, 1 is brown
     return shaped(rng, length, lambda f: f**-slope) * (0.6 + 0.4 * slow(rng, length, 0.5))
 
 
 def hum(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    """Harmonics of the mains (length,) above a low rumble."""
     time = np.arange(length) / SAMPLE_RATE
     base = rng.choice([50.0, 60.0]) * rng.uniform(0.995, 1.005)
     tones = [np.sin(2 * np.pi * (k * base * time + rng.random())) / k ** rng.uniform(0.7, 1.4) for k in range(1, 25)]
@@ -42,6 +44,7 @@ def hum(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def bands(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    """Five bands (length,) that swell and fade, each at its own pace."""
     parts = []
     for centre in rng.uniform(150, 4500, size=5):
         width = centre * rng.uniform(0.1, 0.4)
@@ -51,6 +54,7 @@ def bands(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def rattle(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    """Bursts of clicks (length,), each click a decaying resonance."""
     clicks = np.zeros(length)
     for burst in rng.uniform(0, length, size=rng.integers(10, 20)):
         starts = burst + np.cumsum(rng.exponential(0.04, size=rng.integers(2, 14))) * SAMPLE_RATE
@@ -66,6 +70,7 @@ def rattle(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def engine(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
+    """Harmonics of a changing number of revolutions (length,), with a roar that pulses with them."""
     speed = rng.uniform(25, 45) * (1 + 0.3 * slow(rng, length, 0.4))  # firings a second
     phase = 2 * np.pi * np.cumsum(speed) / SAMPLE_RATE
     tones = [np.sin(k * phase + 2 * np.pi * rng.random()) * rng.uniform(0.3, 1.0) / k**0.8 for k in range(1, 31)]
@@ -74,6 +79,7 @@ def engine(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def crowd(rng: Generator, length: int, voices: list[Path]) -> np.ndarray:
+    """The voices of many people at once (length,), played backwards so that no word is left."""
     reader, mixed = AudioReader(), np.zeros(length)
     for _ in range(CROWD):
         filled = -int(rng.integers(SAMPLE_RATE))

@@ -27,10 +27,12 @@ class AlignedTalker:
     inserted: tuple[tuple[str, ...], ...]
 
     def count(self, kind: str) -> int:
+        """Words of the reference of a kind."""
         return sum(what == kind for what, _ in self.words)
 
     @property
     def insertions(self) -> int:
+        """Words that only the hypothesis has."""
         return sum(map(len, self.inserted))
 
 

@@ -66,4 +66,5 @@ def flac(mixture: Mixture, folder: Path) -> bytes:
 
 
 def data_uri(data: bytes, kind: str) -> str:
+    """Bytes as a `data:` address, to stand in the page itself."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

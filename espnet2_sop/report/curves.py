@@ -80,5 +80,6 @@ def draw_slots(axes: Axes, runs: Sequence[Run], slots: Sequence[str], looks: dic
 
 
 def finish(axes: Axes) -> None:
+    """Whole epochs below a curve."""
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -62,6 +62,7 @@ class Result:
 
     @property
     def system(self) -> str:
+        """Name of the system."""
         return self.record["system"]
 
     @property
@@ -99,6 +100,7 @@ class Experiment:
 
     @property
     def records(self) -> list[Record]:
+        """The `score.json` of all results."""
         return [result.record for result in self.results]
 
     @property
@@ -150,6 +152,7 @@ def read_experiment(root: Path) -> Experiment:
 
 
 def read_test_set(name: str, folder: Path) -> TestSet:
+    """Reads what the report needs of a data directory; a table that is not there is empty."""
     return TestSet(
         name,
         folder,

@@ -123,6 +123,7 @@ def name_outside(axes: Axes, outside: dict[str, float]) -> None:
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draws a panel with its title."""
     panel.draw(axes)
     axes.set_title(panel.title)
 

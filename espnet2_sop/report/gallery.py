@@ -138,10 +138,12 @@ def aligned_rows(name: str, ref: Talkers, results: Sequence[Result], looks: dict
 
 
 def named(system: str, looks: dict[str, Look], role: str = "") -> str:
+    """A system's name with its mark, as HTML."""
     return f'<span class="system">{mark(looks[system])}{role}{escape(system)}</span>'
 
 
 def chip(slot: int) -> str:
+    """The number of a talker slot (from 0) in its colour, as HTML."""
     return f'<span class="chip t{slot % TALKER_COLOURS}">{slot + 1}</span>'
 
 

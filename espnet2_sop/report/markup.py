@@ -35,6 +35,7 @@ def system(name: str, looks: dict[str, Look]) -> str:
 
 
 def legend(names: Iterable[str], looks: dict[str, Look]) -> str:
+    """Systems with their marks as an HTML list; nothing without systems."""
     items = "".join(f"<li>{system(name, looks)}</li>" for name in names)
     return f'<ul class="legend">{items}</ul>' if items else ""
 
@@ -48,6 +49,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") 
 
 
 def note(text: str) -> str:
+    """A paragraph in small print; the text is escaped."""
     return f'<p class="note">{escape(text)}</p>'
 
 

@@ -83,6 +83,7 @@ def page(experiment: Experiment, figures: Sequence[Figure], looks: dict[str, Loo
 
 
 def anchor(name: str) -> str:
+    """The address of a section within the page."""
     return name.lower().replace(" ", "-")
 
 

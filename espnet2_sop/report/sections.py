@@ -55,6 +55,7 @@ def headline(experiment: Experiment, looks: dict[str, Look]) -> str:
 
 
 def cpwer(record: dict[str, Any]) -> dict[str, Any]:
+    """The cpWER of a `score.json`."""
     return record["metrics"]["cpwer"]
 
 

@@ -113,6 +113,7 @@ def parse_results(text: str) -> dict[str, dict[str, float]]:
 
 
 def number(text: str) -> float:
+    """A value of the log; what is no number is not a number (nan)."""
     try:
         return float(text)
     except ValueError:

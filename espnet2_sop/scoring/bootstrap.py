@@ -22,6 +22,7 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
+        """Whether the whole interval is on one side of zero."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:

@@ -109,6 +109,7 @@ def environment(exp: Path, configs: dict[str, Path]) -> dict[str, str]:
 
 
 def installed(package: str) -> str:
+    """Version of an installed package, or that it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

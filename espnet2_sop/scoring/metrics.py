@@ -1,4 +1,4 @@
-"""Word error rates for mixtures. A new metric is one function and one row in `METRICS`.
+"""Word error rates for mixtures. A new metric is one function, and one row in `METRICS` or the option `--metric`.
 
 Every metric takes the words of each talker, reference and hypothesis, and returns one ErrorCount. The first line of
 its docstring defines it in the reports; docs/scoring.md has the formulas.
@@ -9,6 +9,8 @@ from itertools import permutations, zip_longest
 
 from rapidfuzz.distance.Levenshtein import distance, editops
 
+from espnet2_sop.errors import UserError
+from espnet2_sop.parts import find_part
 from espnet2_sop.scoring.orc import TooMany, orc_wer
 from espnet2_sop.scoring.rates import ErrorCount, Kinds, Talkers, added, as_strings, kinds, word_errors
 
@@ -87,7 +89,8 @@ def ref_permutation_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     return word_errors(best, words)
 
 
-METRICS: dict[str, Callable[[Talkers, Talkers], ErrorCount]] = {
+Metric = Callable[[Talkers, Talkers], ErrorCount]
+METRICS: dict[str, Metric] = {
     "cpwer": cpwer,
     "order_wer": order_wer,
     "slot_wer": slot_wer,
@@ -96,6 +99,20 @@ METRICS: dict[str, Callable[[Talkers, Talkers], ErrorCount]] = {
 }
 OF_UTTERANCES = ("orc_wer",)
 """Metrics whose reference is a list of utterances instead of talkers; for serialized texts both are the same."""
+
+
+def own_metric(name: str) -> dict[str, Metric]:
+    """A user's own metric, named as `module:function`; it is called as the function.
+
+    Raises:
+        UserError: There is no such function, or a metric of the package has its name.
+    """
+    function = find_part("--metric", name, {})
+    if function.__name__ in METRICS:
+        raise UserError(f"--metric {name}: {function.__name__} is a metric of the package; give yours another name")
+    return {function.__name__: function}
+
+
 TITLES = {"cpwer": "cpWER", "orc_wer": "ORC-WER", "ref_permutation_wer": "ref-permutation WER"}
 
 

@@ -17,6 +17,7 @@ FACTS = tuple(Facts.__dataclass_fields__)
 
 
 def number(rate: float | None) -> str:
+    """A rate in percent with two decimals; a dash where there is none."""
     return DASH if rate is None else f"{rate:.2f}"
 
 
@@ -63,7 +64,7 @@ def breakdown_tables(record: Record) -> list[str]:
         for name, group in groups.items():
             cpwer = group["cpwer"]
             counts = [str(group["mixtures"]), *(str(cpwer[count]) for count in COUNTS)]
-            more = [number(group[m] if "_wer" not in m else group[m]["rate"]) for m in names]
+            more = [number(group[m] if m in ("count_accuracy", "right_order") else group[m]["rate"]) for m in names]
             rows.append([name, with_interval(cpwer["rate"], cpwer["interval"]), *more, *counts])
         header = [dimension.replace("_", " "), title("cpwer"), *map(title, names), "mixtures", *COUNTS]
         parts += [f"## By {DIMENSIONS[dimension]}", markdown(header, rows)]

@@ -160,6 +160,7 @@ def by_prompt_quality(pairs: Sequence[tuple[ErrorCount, ErrorCount]]) -> list[Re
 
 
 def in_bin(rate: float, low: float, high: float | None) -> bool:
+    """Whether a rate is above `low` and at most `high`; equal to both where they are one."""
     return rate == low == high or low < rate and (high is None or rate <= high)
 
 

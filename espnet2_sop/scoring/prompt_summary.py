@@ -33,6 +33,7 @@ def markdown_summary(records: Sequence[Record]) -> str:
 
 
 def label(record: Record) -> str:
+    """System and test set of an analysis."""
     return f"{record['system']} {record['test_set']}"
 
 
@@ -43,6 +44,8 @@ def versions(record: Record) -> list[tuple[str, Record]]:
 
 
 def rate_table(records: Sequence[Record]) -> str:
+    """cpWER of prompts and final texts, and their correlation over mixtures."""
+
     def correlation(part: Record, name: str) -> str:
         value, limits = (part["correlation"][name][key] for key in ("value", "interval"))
         return DASH if value is None else f"{value:.2f}" + (f" [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else "")
@@ -61,6 +64,8 @@ def rate_table(records: Sequence[Record]) -> str:
 
 
 def word_table(records: Sequence[Record]) -> str:
+    """Shares of words by what became of them from the prompt to the final text."""
+
     def row(name: str, total: Record) -> list[str]:
         shares = [number(share) for share in total["shares"].values()]
         rates = [
@@ -81,6 +86,8 @@ def word_table(records: Sequence[Record]) -> str:
 
 
 def bin_table(records: Sequence[Record]) -> str:
+    """cpWER of the final text by that of the prompt."""
+
     def title(row: Record) -> str:
         if row["high"] is None:
             return f"above {row['low']}"
@@ -100,6 +107,8 @@ def bin_table(records: Sequence[Record]) -> str:
 
 
 def onset_table(records: Sequence[Record]) -> str:
+    """Errors of the starts of talkers, read off the CTC peaks, in milliseconds."""
+
     def time(total: Record, name: str) -> str:
         if total[name] is None:
             return DASH

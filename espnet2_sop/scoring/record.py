@@ -8,7 +8,7 @@ about the mixture: overlap ratio, onset gap and duration in seconds, condition.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from espnet2_sop.files import atomic_write, open_text
 from espnet2_sop.scoring.bootstrap import Difference, paired_difference
 from espnet2_sop.scoring.breakdown import break_down
 from espnet2_sop.scoring.facts import Facts, read_facts
-from espnet2_sop.scoring.metrics import METRICS, title
+from espnet2_sop.scoring.metrics import METRICS, Metric, title
 from espnet2_sop.scoring.rates import percent
 from espnet2_sop.scoring.score import SetScore, name_ids, score_sessions
 from espnet2_sop.scoring.transcripts import Session, read_transcripts, shown
@@ -34,7 +34,13 @@ KEYS = (
 )
 
 
-def score(ref: Path, hyp: Path, system: str | None = None, strict: bool = False) -> Record:
+def score(
+    ref: Path,
+    hyp: Path,
+    system: str | None = None,
+    strict: bool = False,
+    metrics: Mapping[str, Metric] = METRICS,
+) -> Record:
     """Scores a hypothesis against a reference.
 
     Args:
@@ -42,6 +48,7 @@ def score(ref: Path, hyp: Path, system: str | None = None, strict: bool = False)
         hyp: Folder `.../<system>/<test_set>` with `text`, or a file `<system>.json` or `.stm`.
         system: Name of the system when it is another one.
         strict: Refuse a set with missing hypotheses instead of counting them as deletions.
+        metrics: What is computed, by name.
 
     Returns:
         What `write_record` writes; paths are absolute.
@@ -52,7 +59,7 @@ def score(ref: Path, hyp: Path, system: str | None = None, strict: bool = False)
     references, hypotheses = read_transcripts(ref), read_transcripts(hyp)
     source = hyp / "text" if hyp.is_dir() else hyp
     try:
-        counted = score_sessions(references, hypotheses)
+        counted = score_sessions(references, hypotheses, metrics)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     if strict and counted.missing:
@@ -176,10 +183,10 @@ def compare_records(a: Record, b: Record, metric: str = "cpwer") -> Difference |
     Raises:
         UserError: There is no such metric, or the two were not scored alike on the same references.
     """
-    if metric not in METRICS:
-        raise UserError(f"no metric {metric!r}; one of: {', '.join(METRICS)}")
     names = f"{a['system']} and {b['system']} on {a['test_set']}"
     for record in (a, b):
+        if metric not in {**record["metrics"], **record["left_out"]}:
+            raise UserError(f"{names}: no metric {metric!r}; one of: {', '.join(record['metrics'])}")
         if metric in record["left_out"]:
             raise UserError(f"{names}: {title(metric)} was left out ({record['left_out'][metric]})")
     if a["test_set"] != b["test_set"]:

@@ -1,10 +1,11 @@
 """Scores of one system on one test set."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.scoring.metrics import METRICS, OF_UTTERANCES, errors_of_talkers
+from espnet2_sop.scoring.metrics import METRICS, OF_UTTERANCES, Metric, errors_of_talkers
 from espnet2_sop.scoring.orc import TooMany
 from espnet2_sop.scoring.rates import ErrorCount, Talkers
 from espnet2_sop.scoring.transcripts import Session, of_text, words_of_talkers
@@ -29,6 +30,7 @@ class SetScore:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def total(self, metric: str) -> ErrorCount:
+        """Errors of a metric, added up over all mixtures."""
         return sum((count[metric] for count in self.counts.values()), ErrorCount())
 
     @property
@@ -50,10 +52,12 @@ class SetScore:
         return sum(map(self.in_order, self.counts)) / len(self.counts)
 
     def right_count(self, key: str) -> bool:
+        """Whether a mixture has as many talkers in the hypothesis as in the reference."""
         ref, hyp = self.talkers[key]
         return ref == hyp
 
     def in_order(self, key: str) -> bool:
+        """Whether no other order of the talkers has fewer errors."""
         return self.counts[key]["slot_wer"].errors == self.counts[key]["cpwer"].errors
 
 
@@ -67,11 +71,14 @@ def score_set(ref: dict[str, str], hyp: dict[str, str]) -> SetScore:
     return score_sessions(*({key: of_text(text) for key, text in side.items()} for side in (ref, hyp)))
 
 
-def score_sessions(ref: dict[str, Session], hyp: dict[str, Session]) -> SetScore:
+def score_sessions(
+    ref: dict[str, Session], hyp: dict[str, Session], metrics: Mapping[str, Metric] = METRICS
+) -> SetScore:
     """Scores hypotheses with every metric.
 
     Args:
         ref, hyp: {mixture id: session}. A missing hypothesis counts as an empty one. The order of ids does not matter.
+        metrics: What is computed, by name; cpWER always is.
 
     Raises:
         UserError: No common ids, or a hypothesis without reference.
@@ -84,13 +91,13 @@ def score_sessions(ref: dict[str, Session], hyp: dict[str, Session]) -> SetScore
     slots = {key: [ErrorCount(*part) for part in errors_of_talkers(*side)] for key, side in sides.items()}
     counts = {key: {"cpwer": sum(parts, ErrorCount())} for key, parts in slots.items()}
     left_out = {}
-    for name in METRICS:
+    for name, metric in metrics.items():
         if name == "cpwer":
             continue
         found = {}
         for key, side in sides.items():
             try:
-                found[key] = of_metric(name, ref[key], *side)
+                found[key] = metric(utterances(ref[key]) if name in OF_UTTERANCES else side[0], side[1])
             except TooMany as reason:
                 left_out[name] = f"{key}: {reason}"
                 break
@@ -101,11 +108,9 @@ def score_sessions(ref: dict[str, Session], hyp: dict[str, Session]) -> SetScore
     return SetScore(counts, talkers, slots, [key for key in ref if key not in hyp], left_out)
 
 
-def of_metric(name: str, session: Session, ref: Talkers, hyp: Talkers) -> ErrorCount:
-    """One metric of one mixture."""
-    if name in OF_UTTERANCES:
-        ref = [utterance.words for utterance in session]
-    return METRICS[name](ref, hyp)
+def utterances(session: Session) -> Talkers:
+    """The words of each utterance of a session."""
+    return [utterance.words for utterance in session]
 
 
 def name_ids(ids: list[str], limit: int = 10) -> str:

@@ -67,6 +67,7 @@ def system_rank(name: str) -> tuple[int, str]:
 
 
 def sort_key(record: Record) -> tuple:
+    """Order of all tables: condition, number of talkers, test set, system."""
     talkers = record["num_talkers"] or float("inf")
     return rank(record["condition"], CONDITIONS), talkers, record["test_set"], system_rank(record["system"])
 
@@ -76,7 +77,7 @@ def result_row(record: Record) -> Record:
     cpwer = record["metrics"]["cpwer"]
     return {
         **{key: record[key] for key in ("system", "test_set", "num_talkers", "condition", "mixtures")},
-        **{metric: record["metrics"].get(metric, {}).get("rate") for metric in METRICS},
+        **{metric: record["metrics"].get(metric, {}).get("rate") for metric in {**METRICS, **record["metrics"]}},
         "cpwer_interval": cpwer["interval"],
         **{key: cpwer[key] for key in ("errors", "words", "substitutions", "deletions", "insertions")},
         **{key: record[key] for key in ("count_accuracy", "right_order")},
@@ -267,9 +268,10 @@ def write_results(folders: Sequence[Path], out: Path) -> str:
     with atomic_write(out / "results.json") as f:
         f.write("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
     with atomic_write(out / "results.csv") as f:
-        table = csv.writer(f, lineterminator="\n")
-        table.writerow(flat(rows[0]))
-        table.writerows(flat(row).values() for row in rows)
+        columns = list(dict.fromkeys(key for row in rows for key in flat(row)))  # a metric of one's own may be in some
+        table = csv.DictWriter(f, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(map(flat, rows))
     with atomic_write(out / "BREAKDOWN.md") as f:
         f.write(breakdowns(records))
     with atomic_write(out / "RESULTS.md") as f:

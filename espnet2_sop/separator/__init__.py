@@ -1,0 +1,1 @@
+"""From one stream of frames to one for each talker slot."""

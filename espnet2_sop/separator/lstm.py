@@ -4,8 +4,10 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from espnet2_sop.separator.abs_separator import AbsSeparator
 
-class LSTMSeparator(nn.Module):
+
+class LSTMSeparator(AbsSeparator):
     """LSTM over the mixture, then a branch of its own for each talker slot.
 
     Args:

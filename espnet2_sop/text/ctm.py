@@ -27,6 +27,7 @@ class TimedWord(NamedTuple):
 
     @property
     def middle(self) -> float:
+        """The middle of the word in seconds."""
         return self.start + self.duration / 2
 
 

@@ -15,13 +15,17 @@ class TalkerVocabulary(Protocol):
 
     vocab_size: int
 
-    def encode(self, words: str) -> list[int]: ...
+    def encode(self, words: str) -> list[int]:
+        """Words of one talker to ids, without blank."""
 
-    def decode(self, ids: list[int]) -> str: ...
+    def decode(self, ids: list[int]) -> str:
+        """Ids of one talker to words, one space between them."""
 
-    def pieces(self, ids: list[int]) -> list[str]: ...
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The spelling of each id."""
 
-    def starts_word(self, token: int) -> bool: ...
+    def starts_word(self, token: int) -> bool:
+        """Whether a token begins a word."""
 
 
 class SentencePieceVocabulary:
@@ -38,15 +42,18 @@ class SentencePieceVocabulary:
         self.vocab_size = self.spm.get_piece_size()
 
     def encode(self, words: str) -> list[int]:
+        """Words of one talker to ids."""
         return self.spm.encode(words)
 
     def decode(self, ids: list[int]) -> str:
+        """Ids of one talker to words."""
         return self.spm.decode(ids)
 
     def pieces(self, ids: list[int]) -> list[str]:
         return self.spm.id_to_piece(ids)
 
     def starts_word(self, token: int) -> bool:
+        """Whether a token begins a word."""
         return self.spm.id_to_piece(token).startswith("\u2581")
 
     @staticmethod

@@ -130,3 +130,21 @@ def test_command(tmp_path, capsys):
     ):
         with pytest.raises(UserError, match=message):
             command.main(argv)
+
+
+def test_parts_of_a_users_own(monkeypatch):
+    """A Separator is built and counted; what takes the place of a published model is not guessed."""
+    from espnet2_sop.assembly import separator_choices
+
+    class Wide(separator_choices.get_class("lstm")):
+        pass
+
+    monkeypatch.setitem(separator_choices.classes, "wide", Wide)
+    plain, wide = (
+        by_name(training("ctc", ["separator", "ctc"], separator=name, separator_conf={"hidden_size": size}))
+        for name, size in (("lstm", 64), ("wide", 128))
+    )
+    assert plain["separator"].parameters < wide["separator"].parameters
+    for part in ("encoder", "llm"):
+        with pytest.raises(UserError, match=f"{part}: the cost of my:Part is not known; only that of "):
+            parts_of(training("ctc", ["separator", "ctc"], **{part: "my:Part"}), Assumptions())

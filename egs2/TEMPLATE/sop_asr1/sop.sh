@@ -25,6 +25,7 @@ train_args=                    # options passed to every training, e.g. "--max_e
 cache=false                    # true: what the frozen parts give for a fixed training set is computed once and kept
 systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
 decode_args=                   # options passed to decoding, e.g. "--beam 4"
+score_args=                    # options passed to scoring, e.g. "--metric my_metrics:my_wer"
 pack_system=sop                # system that is packed, if it is among the systems
 pack_args=                     # options passed to espnet2-sop pack, e.g. "--include_pretrained --language en"
 hf_repo=                       # Hugging Face id to upload it to, e.g. "me/model" or "me/model --private"
@@ -313,7 +314,8 @@ if should_run 10 "scoring"; then
     for system in ${systems}; do
         for name in ${test_sets}; do folders+=("${expdir}/decode/${system}/${name}"); done
     done
-    espnet2-sop score --data "${dumpdir}" "${folders[@]}"
+    # shellcheck disable=SC2086  # score_args is a list of options
+    espnet2-sop score --data "${dumpdir}" ${score_args} "${folders[@]}"
 fi
 
 if should_run 11 "tables and report"; then

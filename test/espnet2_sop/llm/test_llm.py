@@ -274,3 +274,16 @@ def test_corruption_rate():
     ids = list(range(30000))
     spoiled = corrupt(ids, 0.3, torch.Generator().manual_seed(0))
     assert len(spoiled) == pytest.approx(30000 * 0.9, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({"target_modules": ["query_key_value"]}, "llm_conf.adapters: PEFT refuses them .*query_key_value"),
+        ({"rank": 4}, "llm_conf.adapters: PEFT refuses them .*rank"),
+    ],
+)
+def test_wrong_adapters_are_one_line(tiny_llm, conf, message):
+    with pytest.raises(UserError, match=message) as error:
+        AdaptedCausalLM(tiny_llm, 2, {"sot": conf})
+    assert "\n" not in str(error.value)

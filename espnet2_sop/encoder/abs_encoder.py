@@ -1,0 +1,42 @@
+"""What a speech encoder has to be."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+
+class AbsEncoder(nn.Module, ABC):
+    """Waveforms to frames. The arguments of the constructor are the keys of `encoder_conf`.
+
+    Attributes:
+        never_trained: Prefixes of the parameters and buffers that no stage trains; they are not in checkpoints, so the
+            constructor must give them their values.
+    """
+
+    never_trained: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """Width of the frames."""
+
+    @property
+    @abstractmethod
+    def stride(self) -> int:
+        """Samples from one frame to the next; onsets are read off it."""
+
+    @abstractmethod
+    def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes waveforms; a mixture has the same frames alone and in any batch.
+
+        Args:
+            speech: (B, T) float, 16 kHz, zero-padded on the right.
+            lengths: (B,) samples.
+
+        Returns:
+            (B, F, output_size) frames, zero behind the end of each row, and their lengths (B,).
+
+        Raises:
+            UserError: A waveform is shorter than a frame.
+        """
