@@ -5,7 +5,7 @@ import os
 import sys
 
 from espnet2_sop import __version__
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, one_line
 
 COMMANDS = {
     "prepare": "corpora of all kinds to mixture manifests and data directories",
@@ -36,7 +36,7 @@ def run(name: str, argv: list[str]) -> int:
     """Runs one command and turns a user's mistake into one line on stderr.
 
     Returns:
-        Exit status: 0, 1 for a user's mistake, 130 when interrupted.
+        Exit status: 0, 1 for a user's mistake or a file that cannot be read or written, 130 when interrupted.
     """
     module = importlib.import_module(f"espnet2_sop.bin.{name}")
     try:
@@ -47,6 +47,12 @@ def run(name: str, argv: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # no room, no permission, a name that is too long
+        if error.strerror is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(one_line(f"espnet2-sop {name}: error: {place}{error.strerror}"), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"espnet2-sop {name}: interrupted", file=sys.stderr)
         return 130
@@ -55,6 +61,8 @@ def run(name: str, argv: list[str]) -> int:
 
 def main() -> None:
     argv = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no characters
+        stream.reconfigure(errors="backslashreplace")
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
     elif argv[0] == "--version":

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from espnet2_sop.assembly import build_model, load_checkpoint
 from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
+from espnet2_sop.files import atomic_write, is_name, read_yaml, write_kaldi
+from espnet2_sop.jsons import misfit, parse_json
 from espnet2_sop.llm.decode import Effort, generate
 from espnet2_sop.llm.tokenizer import join
 from espnet2_sop.mixture.loader import open_store
@@ -26,6 +27,11 @@ from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import serialize, split_talkers
 
 TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stays far below it
+ROW = {  # of PARTIAL
+    **dict.fromkeys(("id", "text", "prompt"), str),
+    **{"onsets": [float], "words": [[int, float, float, str, float]], "seconds": float, "audio": float},
+    "effort": ({name: int for name in Effort.__dataclass_fields__}, None),
+}
 
 
 @dataclass(frozen=True)
@@ -189,17 +195,18 @@ def sorted_batches(lengths: dict[str, int], samples: int, size: int) -> Iterator
 
 
 def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
-    """Rows of an interrupted run; a line that was cut off is dropped."""
+    """Rows of an interrupted run; a line that was cut off, or is none that `decode_set` wrote, is dropped."""
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
         if len(whole) < len(lines):
             with atomic_write(path) as f:
                 f.writelines(whole)
         for line in whole:
-            with contextlib.suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                yield row["id"], row
+            with contextlib.suppress(UserError):
+                row = parse_json(line, str(path))
+                if not misfit(row, ROW) and is_name(row["id"]):
+                    yield row["id"], row
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:
