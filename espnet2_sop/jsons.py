@@ -83,30 +83,27 @@ def misfit(value: Any, shape: Any, place: str = "") -> str | None:
     >>> misfit({"a": [1, "x"]}, {"a": [int]})
     "a.1 is 'x'"
     """
-    if isinstance(shape, dict) and isinstance(value, dict):
-        if str in shape:
+    pairs: list[tuple[Any, Any, Any]] = []  # what is inside: its key, itself, its shape
+    if isinstance(shape, tuple):
+        fits = any(misfit(value, one) is None for one in shape)
+    elif isinstance(shape, dict):
+        fits = isinstance(value, dict)
+        if fits and str in shape:
             pairs = [(key, item, shape[str]) for key, item in value.items()]
-        elif missing := [key for key in shape if key not in value]:
-            return f"{place}{' has ' * bool(place)}no {', '.join(missing)}"
-        else:
+        elif fits:
+            if missing := [key for key in shape if key not in value]:
+                return f"{place}{' has ' * bool(place)}no {', '.join(missing)}"
             pairs = [(key, value[key], inner) for key, inner in shape.items()]
-    elif isinstance(shape, list) and isinstance(value, list) and len(shape) in (1, len(value)):
-        inner = shape if len(shape) == len(value) else shape * len(value)
-        pairs = [(number, *pair) for number, pair in enumerate(zip(value, inner, strict=True))]
-    elif any(_fits(value, one) for one in (shape if isinstance(shape, tuple) else (shape,))):
-        return None
+    elif isinstance(shape, list):
+        fits = isinstance(value, list) and len(shape) in (1, len(value))
+        if fits:
+            shapes = shape if len(shape) == len(value) else shape * len(value)
+            pairs = [(number, *pair) for number, pair in enumerate(zip(value, shapes, strict=True))]
+    elif shape in NUMBER:
+        fits = is_number(value) and (shape is float or isinstance(value, int))
     else:
+        fits = value is None if shape is None else isinstance(value, shape)
+    if not fits:
         return f"{place or 'the whole'} is {value!r}"
     dot = f"{place}." if place else ""
     return next((text for key, item, inner in pairs if (text := misfit(item, inner, f"{dot}{key}"))), None)
-
-
-def _fits(value: Any, shape: Any) -> bool:
-    """Whether a value is of a type, or has one of several shapes; a float may be whole, no number is True."""
-    if shape is None:
-        return value is None
-    if shape in NUMBER:
-        return is_number(value) and (shape is float or isinstance(value, int))
-    if isinstance(shape, type):
-        return isinstance(value, shape)
-    return misfit(value, shape) is None

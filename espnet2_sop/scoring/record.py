@@ -100,7 +100,7 @@ def read_info(ref: Path, counted: SetScore) -> Record:
     """Number of talkers and condition of a set: `info.json` of a data directory, otherwise what the reference says."""
     path = ref / "info.json"
     if path.is_file() or (ref / "mixtures.jsonl").is_file():
-        return read_json(path, {"num_talkers": (int, None), "condition": str})
+        return read_json(path, {"num_talkers": (int, None), "condition": str}, "name it, such as clean or noisy")
     talkers = {talkers for talkers, _ in counted.talkers.values()}
     return {"num_talkers": talkers.pop() if len(talkers) == 1 else None, "condition": UNKNOWN}
 
