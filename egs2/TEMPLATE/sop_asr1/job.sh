@@ -106,7 +106,7 @@ show() { # show LINE: prints it if it tells of progress or trouble, 160 columns 
     esac
     if [[ $line != "$shown" ]]; then
         shown=$line
-        line="  $name: $line"
+        line="  ${name//[[:cntrl:]]/?}: $line"
         printf '%s\n' "${line:0:160}"
     fi
 }

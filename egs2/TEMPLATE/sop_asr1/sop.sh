@@ -98,6 +98,12 @@ for system in ${systems}; do
     [[ "${system}" =~ ^(sot|ctc|sop|joint|espnet)(_[A-Za-z0-9]+)*$ ]] ||
         fail "--systems: no system '${system}'; names begin with sot, ctc, sop, joint or espnet (./sop.sh --help)"
 done
+words() { # words OPTION VALUE: its words, one per line; quotes keep blanks, nothing else is interpreted
+    xargs -r printf '%s\n' <<<"$2" 2>/dev/null || fail "--$1 $2: a quote is not closed"
+}
+train_words="$(words train_args "${train_args}")"
+decode_words="$(words decode_args "${decode_args}")"
+data_words="$(words local_data_opts "${local_data_opts}")"
 
 # shellcheck source=egs2/TEMPLATE/sop_asr1/path.sh
 . ./path.sh
@@ -236,9 +242,6 @@ train() { # train SYSTEM
     echo "${command[*]}" >"${out}/.done"
     log "${out}: $(checkpoint "${system}"), config.yaml, train.log, images/"
 }
-words() { # words OPTION VALUE: its words, one per line; quotes keep blanks, nothing else is interpreted
-    xargs -r printf '%s\n' <<<"$2" 2>/dev/null || fail "--$1 $2: a quote is not closed"
-}
 is_done() { # is_done MARK COMMAND INPUT...: the mark was written by the same command, after all inputs
     local input
     [ "$(cat "$1" 2>/dev/null)" = "$2" ] || return 1
@@ -274,12 +277,9 @@ decode() { # decode SYSTEM
     log "${out}: text, hyp.seglst.json and speed.json of ${#sets[@]} sets"
 }
 
-train_words="$(words train_args "${train_args}")"
-decode_words="$(words decode_args "${decode_args}")"
 all_sets="$(tr ' ' '\n' <<<"${train_set} ${valid_set} ${test_sets}" | sed '/^$/d' | sort -u | tr '\n' ' ')"
 
 if should_run 1 "data preparation"; then
-    data_words="$(words local_data_opts "${local_data_opts}")"
     mapfile -t options < <(printf '%s' "${data_words}")
     ./local/data.sh --datadir "${datadir}" ${options[@]+"${options[@]}"}
 fi

@@ -70,5 +70,5 @@ def test_bad_tables(tmp_path):
         read_facts(tmp_path, read_transcripts(tmp_path), "clean")
     (tmp_path / "utt2overlap").write_text("a 0.5\n")
     (tmp_path / "mixtures.jsonl").write_text('{"id": "a", "noise": null}\n{\n')
-    with pytest.raises(UserError, match="mixtures.jsonl, line 2: not a mixture"):
+    with pytest.raises(UserError, match="mixtures.jsonl, line 2: broken JSON"):
         read_facts(tmp_path, read_transcripts(tmp_path), "both")
