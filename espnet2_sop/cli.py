@@ -47,7 +47,7 @@ def run(name: str, argv: list[str]) -> int:
         module.main(argv)
         sys.stdout.flush()
     except UserError as error:
-        return refused(name, one_line(str(error)))
+        return refused(name, str(error))
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -64,13 +64,15 @@ def run(name: str, argv: list[str]) -> int:
 def refused(name: str, told: str) -> int:
     """Says in one line why a command has ended; the exit status."""
     with contextlib.suppress(OSError):  # the log may be on the disk that is full
-        print(f"espnet2-sop {name}: error: {told}", file=sys.stderr, flush=True)
+        print(one_line(f"espnet2-sop {name}: error: {told}"), file=sys.stderr, flush=True)
     return 1
 
 
 def main() -> None:
     """Runs the command that `sys.argv` names and exits with its status."""
     argv = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no characters
+        stream.reconfigure(errors="backslashreplace")
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
     elif argv[0] == "--version":

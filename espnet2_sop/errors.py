@@ -2,15 +2,35 @@
 
 import re
 
+LONGEST = 2000  # characters of a message; the end, which says what to do, is kept
+
 
 class UserError(Exception):
     """A mistake in the input; its text is one line that says what is wrong, where, and what to do."""
 
+    def __init__(self, text: object):
+        super().__init__(one_line(without_traceback(str(text))))
 
-def one_line(text: str) -> str:
-    """The text of a UserError without the traceback of the process that it comes from.
+
+def without_traceback(text: str) -> str:
+    """The text of the UserError whose traceback in another process this is; otherwise the text as it is.
 
     Torch gives what was raised in a process that reads data, or that trains beside others, as the text of a traceback.
     """
     found = re.findall(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", text, re.MULTILINE)
     return found[-1] if found else text
+
+
+def one_line(text: str) -> str:
+    r"""The text as it may be printed or logged, whatever file names and contents are quoted in it.
+
+    Line breaks, terminal escapes and other characters that cannot be seen are written as in Python (`\n`, `\x1b`), and
+    the middle of a very long text is left out.
+
+    >>> one_line("a\nb\x1b[31m.csv")
+    'a\\nb\\x1b[31m.csv'
+    """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    half = LONGEST // 2 - 5
+    return text if len(text) <= LONGEST else f"{text[:half]} [...] {text[-half:]}"

@@ -6,12 +6,21 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from espnet2_sop.files import atomic_write, write_kaldi
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import atomic_write, is_name, write_kaldi
+from espnet2_sop.jsons import misfit, parse_json
 from espnet2_sop.llm.effort import Effort
 from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import split_talkers
+
+WORD = {"talker": int, "start": float, "duration": float, "word": str, "confidence": float}
+ROW = {  # what an interrupted decoding keeps of a mixture
+    **dict.fromkeys(("id", "text", "prompt"), str),
+    **{"onsets": [float], "words": [list(WORD.values())], "seconds": float, "audio": float},
+    "effort": ({name: int for name in Effort.__dataclass_fields__}, None),
+}
 
 
 class TalkerText(NamedTuple):
@@ -67,18 +76,19 @@ def append_rows(path: Path) -> Iterator[Callable[[dict], None]]:
         yield append
 
 
-def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
-    """Rows of an interrupted run; a line that was cut off is dropped."""
+def read_partial(path: Path, form: dict[str, Any]) -> Iterator[tuple[str, dict]]:
+    """Rows of an interrupted run; a line that was cut off, or has not this form (`jsons.misfit`), is dropped."""
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
         if len(whole) < len(lines):
             with atomic_write(path) as f:
                 f.writelines(whole)
         for line in whole:
-            with contextlib.suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                yield row["id"], row
+            with contextlib.suppress(UserError):
+                row = parse_json(line, str(path))
+                if not misfit(row, form) and is_name(row["id"]):
+                    yield row["id"], row
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write
+from espnet2_sop.jsons import read_json
 
 NAME = "origin.json"
 PARTIAL = ".partial.jsonl"  # what interrupted work has done so far
@@ -52,9 +53,8 @@ def changes(folder: Path, origin: Mapping[str, Any]) -> list[str] | None:
         A text for each key that differs; None if nothing, or nothing readable, was written down.
     """
     try:
-        with open_text(folder / NAME) as f:
-            earlier = flat(json.load(f))
-    except (UserError, ValueError):
+        earlier = flat(read_json(folder / NAME, {}))
+    except UserError:
         return None
     later = flat(json.loads(json.dumps(origin, default=str)))
     keys = [key for key in {**earlier, **later} if earlier.get(key) != later.get(key)]

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import importlib.resources
+import importlib.util
 import tarfile
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def _metadata(path: Path, num_talkers: int, utterances: list[str], rng: np.rando
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+@pytest.fixture(scope="session")
+def fuzzing():
+    """The module `fuzzing.py` beside this file."""
+    spec = importlib.util.spec_from_file_location("fuzzing", Path(__file__).with_name("fuzzing.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def make_corpus(root: Path) -> Corpus:

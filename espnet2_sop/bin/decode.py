@@ -59,6 +59,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
+    for name in ("beam", "batch_size", "batch_seconds"):
+        if not getattr(args, name) >= 1:
+            raise UserError(f"--{name} {getattr(args, name)}: must be 1 or more")
     jobs = [job for data in args.data if (job := job_to_do(args, Path(data), Path(args.out) / Path(data).name))]
     if not jobs:
         return

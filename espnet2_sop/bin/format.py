@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     from espnet2_sop.mixture import done
 
+    if not 0 <= args.min_duration <= args.max_duration < 1e6:
+        raise UserError(f"--min_duration {args.min_duration:g} --max_duration {args.max_duration:g}: nothing between")
     if args.src.resolve() == args.dst.resolve():
         raise UserError(f"{args.dst}: source and destination are the same folder; give another one")
     if not args.src.is_dir():

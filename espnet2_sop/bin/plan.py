@@ -77,7 +77,7 @@ def report(plans: list, about) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    if min(args.seconds, args.tokens) <= 0 or not 0 < args.utilisation <= 1:
+    if not (0 < args.seconds < 1e6 and 0 < args.tokens < 1e6 and 0 < args.utilisation <= 1):
         raise UserError("--seconds and --tokens must be above 0, --utilisation above 0 and at most 1")
     trainings = [read_training(files) for files in args.config]
     from espnet2_sop.plan import Assumptions, make_plan

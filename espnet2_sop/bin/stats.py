@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -32,11 +32,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def open_vocabulary(folder: Path):
     """The SentencePiece vocabulary of a folder, None if the heads use the LLM's own tokens."""
-    from espnet2_sop.text.vocabulary import SentencePieceVocabulary
+    from espnet2_sop.text.vocabulary import SentencePieceVocabulary, read_vocabulary_info
 
-    with open_text(folder / "vocabulary.json") as f:
-        kind = json.load(f)["kind"]
-    if kind != "sentencepiece":
+    if read_vocabulary_info(folder)["kind"] != "sentencepiece":
         print(f"{folder}: tokens are those of the LLM, not counted\n")
         return None
     return SentencePieceVocabulary(folder / "spm.model")

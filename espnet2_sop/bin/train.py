@@ -9,7 +9,7 @@ from pathlib import Path
 
 from espnet2_sop import origin
 from espnet2_sop.disk import written_to
-from espnet2_sop.errors import UserError, one_line
+from espnet2_sop.errors import UserError, without_traceback
 from espnet2_sop.files import read_configs
 from espnet2_sop.lock import locked
 
@@ -150,7 +150,7 @@ def go_on_or_start(args: argparse.Namespace) -> None:
 
 def mistake_of_child(error: Exception) -> UserError | None:
     """The UserError that ended one of the processes that ESPnet spawned, from the traceback that it left."""
-    told = one_line(str(error))
+    told = without_traceback(str(error))
     return UserError(told) if told != str(error) else None
 
 

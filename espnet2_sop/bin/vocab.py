@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text, read_configs
+from espnet2_sop.files import read_configs
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -26,14 +26,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def transcripts(data: Path) -> list[str]:
     """All talkers' words of a data directory, lower case as the models see them."""
-    import json
-
     from espnet2_sop.files import read_kaldi
+    from espnet2_sop.mixture.pool import read_pool
     from espnet2_sop.text.serialized import split_talkers
 
     if (data / "sources.jsonl").is_file():
-        with open_text(data / "sources.jsonl") as f:
-            return [json.loads(line)["text"].lower() for line in f]
+        return [utterance.text.lower() for utterance in read_pool(data / "sources.jsonl")]
     return [words.lower() for text in read_kaldi(data / "text").values() for words in split_talkers(text)]
 
 

@@ -1,12 +1,14 @@
 """Kaldi-style data directories of mixtures."""
 
 import json
+import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text, read_kaldi, write_kaldi
+from espnet2_sop.files import atomic_write, is_name, read_kaldi, write_kaldi
+from espnet2_sop.jsons import read_json
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture, read_manifest, write_manifest
 from espnet2_sop.text.serialized import SC
@@ -14,6 +16,7 @@ from espnet2_sop.text.serialized import SC
 CONDITIONS = ("clean", "noisy", "both")
 TABLES = ("text", "utt2spk", "utt2num_spk", "onsets", "utt2overlap", "utt2dur")
 JOINT = f" {SC} "
+STRAY = f"{string.whitespace}|"  # at the ends of a path: Kaldi would cut it short, or run it as a command
 
 
 def _text_of_talker(mixture: Mixture, talker: int) -> str:
@@ -23,6 +26,11 @@ def _text_of_talker(mixture: Mixture, talker: int) -> str:
 
 def _onsets(mixture: Mixture) -> str:
     return " ".join(f"{onset:.3f}" for onset in mixture.onsets)
+
+
+def _speakers(mixture: Mixture) -> str:
+    """Their names joined by `_`, which stands for blanks in a name, too: Kaldi wants one word."""
+    return "_".join(" ".join(source.speaker for source in mixture.sources).split())
 
 
 def _wav_scp(mixtures: Sequence[Mixture]) -> dict[str, str]:
@@ -64,13 +72,18 @@ def write_data_dir(
         num_talkers: Talkers in each mixture, None when mixed.
 
     Raises:
-        UserError: No mixtures, an id twice, an unknown condition, or another number of talkers.
+        UserError: No mixtures, an id twice or with blanks, an unknown condition, or another number of talkers.
     """
     folder, mixtures = Path(folder), sorted(mixtures, key=lambda mixture: mixture.id)
     if not mixtures:
         raise UserError(f"{folder}: no mixtures to write")
     if condition not in CONDITIONS:
         raise UserError(f"{folder}: condition {condition!r}; one of: {', '.join(CONDITIONS)}")
+    for mixture in mixtures:
+        if not is_name(mixture.id):
+            raise UserError(f"{folder}: id {mixture.id!r} has blanks or characters that cannot be seen; rename it")
+        if (recording := mixture.recording) and recording.path != recording.path.strip(STRAY):
+            raise UserError(f"{folder}: {mixture.id}: {recording.path!r} would be no file in wav.scp; rename it")
     for mixture, following in zip(mixtures, mixtures[1:], strict=False):
         if mixture.id == following.id:
             raise UserError(f"{folder}: id {mixture.id!r} comes twice; ids must be unique")
@@ -85,7 +98,7 @@ def write_data_dir(
     write_kaldi(folder / "text", ((m.id, m.text) for m in mixtures))
     for talker in range(1, max(m.num_talkers for m in mixtures) + 1):
         write_kaldi(folder / f"text_spk{talker}", ((m.id, _text_of_talker(m, talker)) for m in mixtures))
-    write_kaldi(folder / "utt2spk", ((m.id, "_".join(s.speaker for s in m.sources)) for m in mixtures))
+    write_kaldi(folder / "utt2spk", ((m.id, _speakers(m)) for m in mixtures))
     write_kaldi(folder / "utt2num_spk", ((m.id, m.num_talkers) for m in mixtures))
     write_kaldi(folder / "onsets", ((m.id, _onsets(m)) for m in mixtures))
     write_kaldi(folder / "utt2overlap", ((m.id, f"{m.overlap_ratio:.4f}") for m in mixtures))
@@ -105,12 +118,8 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "info.json"
     if not path.is_file():
         raise UserError(f"{folder}: not a complete data directory (no info.json); prepare it again")
-    with open_text(path) as f:
-        try:
-            info = json.load(f)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}: broken JSON ({error.msg}); prepare the directory again") from None
-    if not isinstance(info, dict) or info.keys() != {"num_talkers", "condition"}:
+    info = read_json(path, {"num_talkers": (int, None), "condition": str}, "prepare the directory again")
+    if info.keys() != {"num_talkers", "condition"}:
         raise UserError(f"{path}: expected the keys 'num_talkers' and 'condition'")
     if info["condition"] not in CONDITIONS:
         raise UserError(f"{path}: condition {info['condition']!r}; one of: {', '.join(CONDITIONS)}")
@@ -160,11 +169,7 @@ def _row_problems(folder: Path, number: int, mixture: Mixture, rows: dict[str, s
 
 def _segment_problems(folder: Path, mixtures: Sequence[Mixture]) -> list[str]:
     path = folder / "ref.seglst.json"
-    with open_text(path) as f:
-        try:
-            segments = json.load(f)
-        except json.JSONDecodeError as error:
-            return [f"{path}, line {error.lineno}: broken JSON ({error.msg})"]
+    segments = read_json(path)
     return [] if segments == _segments(mixtures) else [f"{path}: differs from the sources of mixtures.jsonl"]
 
 

@@ -15,7 +15,7 @@ def is_done(folder: Path, options: Mapping[str, object], inputs: Iterable[Path])
     try:
         same = json.loads(mark.read_text(encoding="utf-8")) == json.loads(json.dumps(options, default=str))
         return same and all(mark.stat().st_mtime_ns >= path.stat().st_mtime_ns for path in inputs)
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):  # not there, or not what `finish` wrote
         return False
 
 

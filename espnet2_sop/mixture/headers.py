@@ -1,5 +1,6 @@
 """Lengths of many audio files."""
 
+import contextlib
 import csv
 import os
 from collections.abc import Iterable, Sequence
@@ -17,9 +18,12 @@ def _known(cache: Path) -> dict[tuple[str, int, int], int]:
     """{(path, bytes, time of change in ns): samples}; what cannot be understood is left out."""
     table = {}
     if cache.is_file():
-        with open(cache, encoding="utf-8", newline="") as f:
+        with (
+            open(cache, encoding="utf-8", errors="surrogateescape", newline="") as f,
+            contextlib.suppress(csv.Error),
+        ):
             for row in csv.reader(f, delimiter="\t"):
-                if len(row) == 4 and all(number.isdecimal() for number in row[1:]):
+                if len(row) == 4 and all(number.isdecimal() and len(number) < 20 for number in row[1:]):
                     table[row[0], int(row[1]), int(row[2])] = int(row[3])
     return table
 

@@ -1,10 +1,11 @@
 """lhotse manifests of recordings and supervisions, read without lhotse."""
 
-import zlib
 from pathlib import Path
 from typing import Any
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import is_name
+from espnet2_sop.jsons import is_number
 from espnet2_sop.mixture.manifest import read_json_lines
 from espnet2_sop.mixture.spans import Span, require_files, seconds
 
@@ -12,13 +13,12 @@ from espnet2_sop.mixture.spans import Span, require_files, seconds
 def _records(path: Path, keys: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
     """[("file, line n", object)] of a JSON Lines file (.gz or not) whose objects have these keys."""
     records = []
-    try:
-        for where, record in read_json_lines(path):
-            if not isinstance(record, dict) or any(key not in record for key in keys):
-                raise UserError(f"{where}: expected an object with {', '.join(keys)}, such as lhotse writes")
-            records.append((where, record))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); write it again") from None
+    for where, record in read_json_lines(path):
+        if not isinstance(record, dict) or any(key not in record for key in keys):
+            raise UserError(f"{where}: expected an object with {', '.join(keys)}, such as lhotse writes")
+        if not is_name(record["id"]):
+            raise UserError(f"{where}: 'id' must be a name without blanks, got {record['id']!r}")
+        records.append((where, record))
     if not records:
         raise UserError(f"{path}: nothing in it")
     return records
@@ -51,16 +51,14 @@ def read_lhotse(recordings: str | Path, supervisions: str | Path) -> list[Span]:
     spans = []
     for where, record in _records(supervisions, ("id", "recording_id", "start", "duration")):
         name = record["id"]
-        if record["recording_id"] not in files:
+        if not isinstance(record["recording_id"], str) or record["recording_id"] not in files:
             raise UserError(f"{where}: recording {record['recording_id']!r} is not in {recordings}")
         for key in ("text", "speaker"):
             if not isinstance(record.get(key), str):
                 raise UserError(f"{where}: supervision {name!r} has no {key}; every utterance needs one")
-        try:
-            end = record["start"] + record["duration"]
-        except TypeError:
-            raise UserError(f"{where}: start and duration of {name!r} must be numbers") from None
-        times = seconds(record["start"], end, where)
+        if not (is_number(record["start"]) and is_number(record["duration"])):
+            raise UserError(f"{where}: start and duration of {name!r} must be numbers")
+        times = seconds(record["start"], record["start"] + record["duration"], where)
         spans.append(Span(name, files[record["recording_id"]], record["speaker"], record["text"], *times, where))
     require_files(recordings, (span.path for span in spans), "paths are relative to the working directory")
     return spans

@@ -3,13 +3,13 @@
 import contextlib
 import csv
 import dataclasses
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write, is_name, open_text
+from espnet2_sop.jsons import is_number
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.headers import read_lengths
 from espnet2_sop.mixture.manifest import Mixture, Noise, Source
@@ -65,7 +65,10 @@ def read_metadata(path: str | Path) -> Metadata:
     path = Path(path)
     with open_text(path) as f:
         reader = csv.DictReader(f)
-        header, rows = list(reader.fieldnames or []), list(reader)
+        try:
+            header, rows = list(reader.fieldnames or []), list(reader)
+        except csv.Error as error:
+            raise UserError(f"{path}, line {reader.line_num}: broken CSV ({error})") from None
     num_talkers = 0
     while f"source_{num_talkers + 1}_path" in header:
         num_talkers += 1
@@ -79,7 +82,7 @@ def read_metadata(path: str | Path) -> Metadata:
         if None in row or None in row.values():
             raise UserError(f"{metadata.where(index)}: not as many values as there are columns")
         name = row["mixture_ID"]
-        if len(name.split()) != 1 or name in seen:
+        if not is_name(name) or name in seen:
             raise UserError(f"{metadata.where(index)}: mixture_ID {name!r} must be without blanks and come once only")
         seen.add(name)
     return metadata
@@ -87,7 +90,7 @@ def read_metadata(path: str | Path) -> Metadata:
 
 def _number(row: dict[str, str], column: str, where: str) -> float:
     with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(row[column])):
+        if is_number(value := float(row[column])):
             return value
     raise UserError(f"{where}: column {column!r} must be a number, got {row[column]!r}")
 

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import is_name
+from espnet2_sop.jsons import NUMBER, is_number
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import num_samples
 from espnet2_sop.mixture.manifest import Mixture, Source, read_json_lines
 from espnet2_sop.mixture.spans import require_files
+from espnet2_sop.text.serialized import words_of_talker
 
-TALKER_KEYS = {"wavs": str, "texts": str, "speakers": str, "delays": (int, float)}  # one value for each talker
+TALKER_KEYS = {"wavs": str, "texts": str, "speakers": str, "delays": NUMBER}  # one value for each talker
 
 
 def _record(where: str, record: Any) -> dict[str, Any]:
@@ -18,16 +21,17 @@ def _record(where: str, record: Any) -> dict[str, Any]:
         what = f"without the key {', '.join(map(repr, missing))}" if isinstance(record, dict) else "that is no object"
         raise UserError(f"{where}: a mixture {what}; needed are id, {', '.join(TALKER_KEYS)}")
     name = record["id"]
-    if not isinstance(name, str) or len(name.split()) != 1:
+    if not is_name(name) or name.endswith("/"):
         raise UserError(f"{where}: 'id' must be a name without blanks, got {name!r}")
-    for key, kind in TALKER_KEYS.items():
+    kinds = TALKER_KEYS | ({"durations": NUMBER} if "durations" in record else {})
+    for key, kind in kinds.items():
         values = record[key]
         if not isinstance(values, list) or not all(isinstance(v, kind) and not isinstance(v, bool) for v in values):
             raise UserError(f"{where}: {key!r} of {name} must be a list with one value for each talker")
-    sizes = {key: len(record[key]) for key in (*TALKER_KEYS, *(["durations"] if "durations" in record else []))}
+    sizes = {key: len(record[key]) for key in kinds}
     if len(set(sizes.values())) > 1 or not sizes["wavs"]:
         raise UserError(f"{where}: {name} has {', '.join(f'{size} {key}' for key, size in sizes.items())}")
-    if not all(0 <= delay < float("inf") for delay in record["delays"]):
+    if not all(is_number(delay) and delay >= 0 for delay in record["delays"]):
         raise UserError(f"{where}: 'delays' of {name} must be seconds from 0 on, got {record['delays']}")
     return record
 
@@ -35,11 +39,11 @@ def _record(where: str, record: Any) -> dict[str, Any]:
 def _audio_file(root: Path, wav: str) -> Path:
     """A source as it lies below the LibriSpeech folder: the lists say .wav, LibriSpeech has .flac."""
     path = root / wav
-    return path if path.is_file() else path.with_suffix(".flac")
+    return path if path.is_file() or not path.name else path.with_suffix(".flac")
 
 
 def _source(where: str, record: dict[str, Any], talker: int, path: Path, length: int) -> Source:
-    text = " ".join(record["texts"][talker].split())
+    text = words_of_talker(record["texts"][talker], where)
     if not text:
         raise UserError(f"{where}: talker {talker + 1} has no words")
     if "durations" in record and abs(length / SAMPLE_RATE - record["durations"][talker]) > 0.001:

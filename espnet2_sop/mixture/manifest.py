@@ -3,18 +3,19 @@
 import dataclasses
 import functools
 import json
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write, is_name, open_text
+from espnet2_sop.jsons import NUMBER, is_number, parse_json
 from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.text.serialized import SC, serialize
+from espnet2_sop.text.serialized import SC, serialize, words_of_talker
 
 MODES = ("max", "min")
 PEAKS = ("scale", "clip")
+SPEEDS = (0.01, 100)  # far beyond what anybody would listen to; lengths stay finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +193,7 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
         where: "file, line n", for messages.
 
     Raises:
-        UserError: Not an object, a key missing, unknown, or of the wrong type, or a number not finite.
+        UserError: Not an object, a key missing, unknown, or of the wrong type, or a number too large or not finite.
     """
     if not isinstance(record, dict):
         raise UserError(f"{where}: expected a JSON object with the keys of a {cls.__name__.lower()}, got {record!r}")
@@ -206,7 +207,7 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
         if not isinstance(value, kinds) or isinstance(value, bool):
             kind = getattr(hints[name], "__name__", hints[name])  # a union has no name
             raise UserError(f"{where}: {name!r} must be of type {kind}, got {value!r}")
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, NUMBER) and not is_number(value):
             raise UserError(f"{where}: {name!r} must be finite, got {value!r}")
     return cls(**record)
 
@@ -216,10 +217,7 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
     with open_text(path) as f:
         for number, line in enumerate(f, 1):
             where = f"{path}, line {number}"
-            try:
-                yield where, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{where}: broken JSON ({error.msg}, column {error.colno})") from None
+            yield where, parse_json(line, where)
 
 
 def write_json_lines(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
@@ -233,13 +231,18 @@ def _source(record: Any, where: str) -> Source:
     source = from_dict(Source, record, where)
     if not source.text.strip():
         raise UserError(f"{where}: talker {source.path!r} without words; give each source its text")
-    if source.text != " ".join(source.text.split()) or SC in source.text:
-        raise UserError(f"{where}: text {source.text!r}: words must be separated by single spaces, without <sc>")
-    if source.onset < 0 or source.speed <= 0 or source.num_samples <= 0 or source.length <= 0:
+    if source.text != words_of_talker(source.text, where):
+        raise UserError(f"{where}: text {source.text!r}: words must be separated by single spaces, without {SC}")
+    if source.onset < 0 or not is_speed(source.speed) or source.num_samples <= 0 or source.length <= 0:
         raise UserError(f"{where}: source {source.path!r} needs onset >= 0, speed > 0 and num_samples > 0")
     if source.offset is not None and source.offset < 0:
         raise UserError(f"{where}: source {source.path!r}: offset {source.offset} is negative")
     return source
+
+
+def is_speed(speed: Any) -> bool:
+    """Whether something is a playing speed."""
+    return is_number(speed) and SPEEDS[0] <= speed <= SPEEDS[1]
 
 
 def _mixture(record: Any, where: str) -> Mixture:
@@ -250,7 +253,7 @@ def _mixture(record: Any, where: str) -> Mixture:
     if unknown := sorted(record.keys() - {f.name for f in dataclasses.fields(Mixture)}):
         raise UserError(f"{where}: mixture with the unknown key {', '.join(map(repr, unknown))}")
     name, rows = record["id"], record["sources"]
-    if not isinstance(name, str) or not name or len(name.split()) != 1:
+    if not is_name(name):
         raise UserError(f"{where}: 'id' must be a name without blanks, got {name!r}")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{where}: mixture {name!r} has no sources")
@@ -275,7 +278,7 @@ def _mixture(record: Any, where: str) -> Mixture:
         raise UserError(f"{where}: peak {peak!r}; one of: {', '.join(PEAKS)}")
     if rate != SAMPLE_RATE:
         raise UserError(f"{where}: sample_rate {rate!r}; only {SAMPLE_RATE} is supported")
-    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < math.inf:
+    if not is_speed(speed):
         raise UserError(f"{where}: 'speed' must be a number above zero, got {speed!r}")
     return Mixture(name, sources, noise, rate, mode, recording, peak, float(speed))
 

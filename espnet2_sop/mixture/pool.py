@@ -13,7 +13,9 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import from_dict, read_json_lines, without_none, write_json_lines
+from espnet2_sop.text.serialized import words_of_talker
 
+LOUDEST_DB = 1000  # far from any level that samples can have
 EXTENSIONS = (".flac", ".wav", ".ogg", ".opus", ".sph")
 
 
@@ -67,7 +69,7 @@ def transcripts(folder: Path) -> dict[str, str]:
                 raise UserError(f"{path}: utterance {utterance} has no words")
             if utterance in texts:
                 raise UserError(f"{path}: utterance {utterance} has a text in another file of {folder}")
-            texts[utterance] = " ".join(text.split())
+            texts[utterance] = words_of_talker(text, f"{path}, utterance {utterance}")
     return texts
 
 
@@ -135,12 +137,31 @@ def read_records[Record](path: str | Path, cls: type[Record]) -> list[Record]:
 
 def read_pool(path: str | Path) -> list[Utterance]:
     """Reads `sources.jsonl`; mistakes are UserErrors with file and line."""
-    return read_records(path, Utterance)
+    pool = read_records(path, Utterance)
+    for number, utterance in enumerate(pool, 1):
+        where = f"{path}, line {number}"
+        if not utterance.text or utterance.text != words_of_talker(utterance.text, where):
+            raise UserError(f"{where}: text {utterance.text!r}: words must be there, separated by single spaces")
+        if utterance.num_samples <= 0 or (utterance.offset or 0) < 0:
+            raise UserError(f"{where}: utterance {utterance.id!r} needs num_samples > 0 and offset >= 0")
+        require_level(utterance.level_db, where)
+    return pool
 
 
 def read_noise_pool(path: str | Path) -> list[NoiseFile]:
     """Reads `noises.jsonl`; mistakes are UserErrors with file and line."""
-    return read_records(path, NoiseFile)
+    pool = read_records(path, NoiseFile)
+    for number, noise in enumerate(pool, 1):
+        if noise.num_samples <= 0:
+            raise UserError(f"{path}, line {number}: noise {noise.path!r} needs num_samples > 0")
+        require_level(noise.level_db, f"{path}, line {number}")
+    return pool
+
+
+def require_level(level: float, where: str) -> None:
+    """Refuses levels whose gain could not be computed."""
+    if abs(level) > LOUDEST_DB:
+        raise UserError(f"{where}: level_db must be from {-LOUDEST_DB} to {LOUDEST_DB} dB, got {level}")
 
 
 def write_pool(path: str | Path, pool: Iterable[Any]) -> None:

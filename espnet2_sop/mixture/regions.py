@@ -129,7 +129,8 @@ def cut_regions(spans: Sequence[Span], config: RegionConfig) -> tuple[list[Mixtu
                     dropped[f"more than {config.max_talkers} talkers"] += 1
                     continue
                 stop = max(stop for _, stop, _ in group)
-                name = "-".join([Path(path).stem, *(f"{t * 100 // SAMPLE_RATE:07d}" for t in (group[0][0], stop))])
+                recording = "_".join(Path(path).stem.split())  # an id has no blanks
+                name = "-".join([recording, *(f"{t * 100 // SAMPLE_RATE:07d}" for t in (group[0][0], stop))])
                 if name in mixtures:
                     raise UserError(f"{path}: a second recording with this name; rename one")
                 mixtures[name] = _mixture(name, group)

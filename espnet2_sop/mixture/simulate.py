@@ -1,7 +1,6 @@
 """Mixtures drawn by a rule from a pool of single utterances, new ones in every epoch."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write, open_text, read_yaml
+from espnet2_sop.jsons import is_number
 from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.mixture.manifest import Mixture, Noise, Source
-from espnet2_sop.mixture.pool import NoiseFile, Utterance, read_noise_pool, read_pool, write_pool
+from espnet2_sop.mixture.manifest import SPEEDS, Mixture, Noise, Source, is_speed
+from espnet2_sop.mixture.pool import NoiseFile, Utterance, read_noise_pool, read_pool, require_level, write_pool
 from espnet2_sop.mixture.room import RoomResponse, read_room_pool
 
 Range = tuple[float, float]
@@ -32,10 +32,10 @@ class SimulationConfig:
         noise_level_db: Range of the RMS level of noise in dBFS.
         speed: Range of the playing speed of each source; [1, 1] leaves it alone.
         max_duration: Longest mixture in seconds; utterances that would end later are kept for another mixture.
-        pool: File of utterances, relative to the file of the rule.
-        noises: File of noises, relative to the file of the rule; needed if noise_prob > 0.
+        pool: File of utterances, beside the file of the rule.
+        noises: File of noises, beside the file of the rule; needed if noise_prob > 0.
         room_prob: Share of mixtures in a room.
-        rooms: File of room responses, relative to the file of the rule; needed if room_prob > 0.
+        rooms: File of room responses, beside the file of the rule; needed if room_prob > 0.
     """
 
     seed: int
@@ -54,7 +54,7 @@ class SimulationConfig:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise UserError(f"{where} must be a number, got {value!r}")
     return float(value)
 
@@ -69,7 +69,7 @@ def _range(value: Any, where: str) -> Range:
 
 
 def _talkers(value: Any, where: str) -> dict[int, float]:
-    if not isinstance(value, dict) or not all(isinstance(n, int) and n > 0 for n in value):
+    if not isinstance(value, dict) or not all(type(n) is int and n > 0 for n in value):
         raise UserError(f"{where} must map numbers of talkers to probabilities, got {value!r}")
     talkers = {n: _number(p, where) for n, p in sorted(value.items())}
     if min(talkers.values(), default=-1) < 0 or abs(sum(talkers.values()) - 1) > 1e-6:
@@ -96,12 +96,13 @@ def read_config(path: str | Path) -> SimulationConfig:
     """
     values = _keys_and_values(path)
     where = {name: f"{path}: {name!r}" for name in values}
-    for name, least in (("seed", 0), ("mixtures_per_epoch", 1)):
-        if type(values[name]) is not int or values[name] < least:
-            raise UserError(f"{where[name]} must be a whole number from {least} on, got {values[name]!r}")
+    for name, least, most in (("seed", 0, 10**18), ("mixtures_per_epoch", 1, 10**8)):
+        if type(values[name]) is not int or not least <= values[name] <= most:
+            raise UserError(f"{where[name]} must be a whole number from {least} to {most}, got {values[name]!r}")
     for name in ("pool", "noises", "rooms"):
-        if not isinstance(values.get(name, ""), str):
-            raise UserError(f"{where[name]} must be a file name, got {values[name]!r}")
+        file = values.get(name, "a")
+        if not isinstance(file, str) or file != Path(file).name:  # it is written, too
+            raise UserError(f"{where[name]} must be a file name without folders, got {file!r}")
     for name in ("level_db", "noise_level_db", "speed"):
         values[name] = _range(values[name], where[name])
     for name in {"noise_prob", "room_prob", "max_duration"} & values.keys():
@@ -117,8 +118,10 @@ def read_config(path: str | Path) -> SimulationConfig:
     for name in ("noise_prob", "room_prob"):
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"{where[name]} must be in [0, 1], got {getattr(config, name)}")
-    if config.speed[0] <= 0 or config.max_duration <= 0:
-        raise UserError(f"{path}: 'speed' and 'max_duration' must be above zero")
+    if not all(map(is_speed, config.speed)) or config.max_duration <= 0:
+        raise UserError(f"{path}: 'speed' (up to {SPEEDS[1]}) and 'max_duration' must be above zero")
+    for level in (*config.level_db, *config.noise_level_db):
+        require_level(level, str(path))
     return config
 
 
@@ -212,7 +215,8 @@ def draw(
         raise UserError(f"simulation: room_prob is above 0 but no room has responses for {max(config.talkers)} talkers")
     rng = np.random.default_rng([config.seed, epoch])
     walk = _Walk(pool, rng)
-    counts = rng.choice(list(config.talkers), size=config.mixtures_per_epoch, p=list(config.talkers.values()))
+    weights = np.array(list(config.talkers.values()))  # may be rounded more than numpy puts up with
+    counts = rng.choice(list(config.talkers), size=config.mixtures_per_epoch, p=weights / weights.sum())
     mixtures = []
     for number, num_talkers in enumerate(counts):
         sources = _sources(config, int(num_talkers), walk, rng)

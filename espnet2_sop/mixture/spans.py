@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.jsons import LARGEST
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader, num_samples
 from espnet2_sop.mixture.pool import Utterance, level_db
 from espnet2_sop.text.normalize import has_digits, librispeech_style
+from espnet2_sop.text.serialized import words_of_talker
 
 TEXT_STYLES = ("as_is", "librispeech")
 SHOWN = 10  # names in a message
@@ -43,9 +45,9 @@ def seconds(start: str | float, end: str | float, where: str) -> tuple[float, fl
     """Start and end as numbers; not numbers, or no time between them, is a UserError."""
     try:
         low, high = float(start), float(end)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{where}: start and end must be seconds, got {start!r} and {end!r}") from None
-    if not 0 <= low < high < float("inf"):
+    if not 0 <= low < high <= LARGEST:
         raise UserError(f"{where}: start {start} and end {end}: needed is 0 <= start < end")
     return low, high
 
@@ -73,10 +75,11 @@ def style_texts(spans: Sequence[Span], style: str) -> list[Span]:
         Spans without those that have no words (left).
 
     Raises:
-        UserError: Nothing is left, or there are digits in "librispeech" style.
+        UserError: Nothing is left, `<sc>` is in a text, or there are digits in "librispeech" style.
     """
-    change = librispeech_style if style == "librispeech" else lambda text: " ".join(text.split())
-    changed = [dataclasses.replace(span, text=change(span.text)) for span in spans]
+    changed = [dataclasses.replace(span, text=words_of_talker(span.text, span.where)) for span in spans]
+    if style == "librispeech":
+        changed = [dataclasses.replace(span, text=librispeech_style(span.text)) for span in changed]
     kept = [span for span in changed if span.text]
     if style == "librispeech" and (digits := [span for span in kept if has_digits(span.text)]):
         raise UserError(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text
+from espnet2_sop.files import is_name, open_text
 from espnet2_sop.mixture.pool import audio_files
 from espnet2_sop.mixture.spans import Span, listed, seconds
 
@@ -47,6 +47,8 @@ def read_stm(path: str | Path, audio: str | Path) -> list[Span]:
                 )
             if len(fields) < 5:
                 raise UserError(f"{where}: expected 'recording channel speaker start end words', got {line.strip()!r}")
+            if not is_name(fields[0]):
+                raise UserError(f"{where}: recording {fields[0]!r} has characters that cannot be seen")
             start, end = seconds(fields[3], fields[4], where)
             words = fields[5] if len(fields) > 5 else ""
             if words.startswith("<") and not words.startswith("<unk"):

@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from espnet2_sop.errors import UserError
+from espnet2_sop.files import is_name
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, Recording
 from espnet2_sop.mixture.parallel import run, write_wav
@@ -22,7 +24,7 @@ def _digest(mixture: Mixture) -> str:
 def _stored(folder: Path) -> dict[str, str]:
     """{id: digest of the mixture} of the WAVs that are in a folder; the last line of an id counts."""
     index = folder / INDEX
-    lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
+    lines = index.read_text(encoding="utf-8", errors="replace").splitlines() if index.is_file() else []
     present = {path.stem for path in folder.glob("*.wav")}
     pairs = (line.rpartition(" ") for line in lines)
     return {name: digest for name, _, digest in pairs if name in present}
@@ -47,9 +49,11 @@ def store_mixtures(mixtures: Sequence[Mixture], folder: str | Path, nj: int = 1)
         The mixtures with their recording.
 
     Raises:
-        UserError: A mixture cannot be rendered, or a file cannot be written.
+        UserError: A mixture cannot be rendered, or a file cannot be written or named.
     """
     folder = Path(folder)
+    if outside := [mixture.id for mixture in mixtures if not is_name(mixture.id) or "/" in mixture.id]:
+        raise UserError(f"{folder}: id {outside[0]!r} cannot be the name of a WAV file; rename it")
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.glob(".*.part"):  # of a run that was killed
         part.unlink()

@@ -64,7 +64,8 @@ def find_noises(names: Iterable[str], root: str | Path, augmented: str | Path | 
     for name in names:
         paths[name] = os.path.join(root, name)
         match = AUGMENTED.fullmatch(name)
-        if augmented is None or match is None or os.path.isfile(paths[name]):
+        outside = os.path.isabs(name) or ".." in Path(name).parts  # nothing is written beside the folder
+        if augmented is None or match is None or outside or os.path.isfile(paths[name]):
             continue
         paths[name] = os.path.join(augmented, name)
         if not os.path.isfile(paths[name]):

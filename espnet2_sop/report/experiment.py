@@ -1,5 +1,6 @@
 """What an experiment folder holds, read for the report."""
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,10 +9,11 @@ from typing import Any
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
+from espnet2_sop.jsons import is_number, read_json
 from espnet2_sop.report.training import Run, read_runs
 from espnet2_sop.scoring.metrics import cpwer
 from espnet2_sop.scoring.rates import ErrorCount
-from espnet2_sop.scoring.record import NAME, Record, read_json, read_record
+from espnet2_sop.scoring.record import NAME, Record, read_record
 from espnet2_sop.scoring.score import talker_words
 from espnet2_sop.scoring.table import gather, system_rank
 
@@ -171,13 +173,13 @@ def optional_numbers(path: Path) -> dict[str, float]:
     """A Kaldi text file of numbers, empty where there is none."""
     numbers = {}
     for line, (key, value) in enumerate(optional_table(path).items(), 1):
-        try:
+        with contextlib.suppress(ValueError):
             numbers[key] = float(value)
-        except ValueError:
-            raise UserError(f"{path}, line {line}: {value!r} is not a number; prepare the data again") from None
+        if not is_number(numbers.get(key)):
+            raise UserError(f"{path}, line {line}: {value!r} is not a number; prepare the data again")
     return numbers
 
 
 def optional_json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where there is none."""
-    return read_json(path, ()) if path.is_file() else {}
+    return read_json(path, {}) if path.is_file() else {}

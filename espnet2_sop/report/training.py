@@ -15,7 +15,7 @@ from espnet2_sop.files import open_text, read_yaml
 from espnet2_sop.scoring.table import system_rank
 
 LOG_NAME = "train.log"
-RESULTS = re.compile(r"\b(\d+)epoch results: (.*)")
+RESULTS = re.compile(r"\b(\d{1,9})epoch results: (.*)")
 PART = re.compile(r"\[(\w+)\] ")
 VALUE = re.compile(r"(\w+)=([-+.\w]+)")
 TIME = re.compile(r"\btime=(.*?), total_count=(\d+)")
@@ -105,7 +105,7 @@ def parse_results(text: str) -> dict[str, dict[str, float]]:
         numbers = {}
         if found := TIME.search(values):
             spans = TIMESPAN.findall(found[1])
-            numbers = {"seconds": sum(float(n) * SECONDS[unit] for n, unit in spans), "updates": float(found[2])}
+            numbers = {"seconds": sum(number(n) * SECONDS[unit] for n, unit in spans), "updates": number(found[2])}
             values = values[: found.start()]
         numbers |= {name: number(value) for name, value in VALUE.findall(values)}
         parts[part] = {name: value for name, value in numbers.items() if math.isfinite(value)}

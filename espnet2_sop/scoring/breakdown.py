@@ -42,10 +42,13 @@ def bins(ends: Sequence[float]) -> list[str]:
 
 def group_rank(name: str) -> tuple[float, str]:
     """Sorts the groups of one dimension: numbers and bins by value, `surplus` last, names by name."""
-    first, *_ = name.split()
+    first, *_ = name.split() or [""]
     if first in ("<=", ">"):
         return (-1.0 if first == "<=" else float("inf"), name)
-    return (float(first), name) if first[0].isdigit() else (float("inf"), name)
+    try:
+        return (float(first), name)
+    except ValueError:
+        return (float("inf"), name)
 
 
 def summaries(groups: Sequence[Group], ids: Iterable[Any]) -> list[dict[str, Any]]:

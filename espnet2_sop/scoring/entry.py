@@ -14,6 +14,7 @@ from typing import Any
 from espnet2_sop import __version__
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write, open_text, read_yaml
+from espnet2_sop.jsons import read_json
 from espnet2_sop.scoring.output import DASH, markdown
 from espnet2_sop.scoring.record import Record
 from espnet2_sop.scoring.table import gather, main_tables, result_row
@@ -51,7 +52,7 @@ def append_entry(exp: Path, path: Path) -> str:
 def entry_name(records: Sequence[Record], configs: dict[str, Path]) -> str:
     """Twelve signs that depend on scores, references and configurations."""
     scores = [[result_row(record), record["reference_digest"]] for record in records]
-    texts = {run: path.read_text(encoding="utf-8") for run, path in configs.items()}
+    texts = {run: path.read_text(encoding="utf-8", errors="replace") for run, path in configs.items()}
     return hashlib.sha256(json.dumps([scores, texts], sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -79,19 +80,27 @@ def entry(name: str, exp: Path, records: Sequence[Record], configs: dict[str, Pa
 def run_row(run: str, path: Path) -> list[str]:
     """What tells one training from another; all of it is in its config.yaml, of which the row has the SHA-256."""
     config = read_yaml(path)
-    inner = {key: config.get(key) or {} for key in ("model_conf", "encoder_conf", "llm_conf")}
-    data = config.get("train_data_path_and_name_and_type") or [[DASH]]
-    cells = [
-        config.get("seed", DASH),
-        config.get("max_epoch", DASH),
-        " ".join(inner["model_conf"].get("trainable", ["all"])),
-        inner["encoder_conf"].get("pretrained") or config.get("encoder", DASH),
-        inner["llm_conf"].get("pretrained", DASH),
-        data[0][0],
-        " ".join(config.get("init_param") or [DASH]),
+    return [
+        run,
+        said(config, "seed") or DASH,
+        said(config, "max_epoch") or DASH,
+        said(config, "model_conf", "trainable") or "all",
+        said(config, "encoder_conf", "pretrained") or said(config, "encoder") or DASH,
+        said(config, "llm_conf", "pretrained") or DASH,
+        said(config, "train_data_path_and_name_and_type", 0, 0) or DASH,
+        said(config, "init_param") or DASH,
         hashlib.sha256(path.read_bytes()).hexdigest()[:12],
     ]
-    return [run, *map(str, cells)]
+
+
+def said(config: Any, *keys: str | int) -> str:
+    """What a configuration has under keys inside one another, as words; nothing where it has no such key."""
+    for key in keys:
+        try:
+            config = config[key]
+        except (LookupError, TypeError):
+            return ""
+    return " ".join(map(str, config)) if isinstance(config, list) else "" if config is None else str(config)
 
 
 def environment(exp: Path, configs: dict[str, Path]) -> dict[str, str]:
@@ -130,8 +139,7 @@ def decoders(exp: Path) -> list[str]:
     """GPU or number of CPU threads of every decoding, from the files speed.json."""
     found: dict[str, Any] = {}
     for path in sorted(exp.rglob("speed.json")):
-        with open_text(path) as f:
-            speed = json.load(f)
+        speed = read_json(path, {"gpu": (str, None), "threads": int}, "decode again")
         found[speed["gpu"] or f"CPU ({speed['threads']} thread{'s' * (speed['threads'] > 1)})"] = None
     return list(found)
 

@@ -1,14 +1,17 @@
 """What is known about every mixture of a reference beside its words: overlap, onset gap, duration, condition."""
 
+import contextlib
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import open_text, read_kaldi
+from espnet2_sop.jsons import is_number, misfit, parse_json
 from espnet2_sop.scoring.transcripts import Session
+
+ADVICE = "; prepare the directory again"
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,13 @@ def read_facts(ref: Path, sessions: dict[str, Session], condition: str) -> dict[
 
 def numbers(path: Path) -> dict[str, list[float]]:
     """Reads a table of numbers; {} if there is none."""
-    table = read_kaldi(path) if path.is_file() else {}
-    try:
-        return {key: [float(value) for value in values.split()] for key, values in table.items()}
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; prepare the directory again") from None
+    table: dict[str, list[float]] = {}
+    for number, (key, values) in enumerate((read_kaldi(path) if path.is_file() else {}).items(), 1):
+        with contextlib.suppress(ValueError):
+            table[key] = [float(value) for value in values.split()]
+        if not all(map(is_number, table.get(key, [None]))):
+            raise UserError(f"{path}, line {number}: {values!r} are no numbers{ADVICE}")
+    return table
 
 
 def conditions_of(path: Path) -> dict[str, str]:
@@ -69,12 +74,11 @@ def conditions_of(path: Path) -> dict[str, str]:
     if path.is_file():
         with open_text(path) as f:
             for number, line in enumerate(f, 1):
-                try:
-                    mixture = json.loads(line)
-                    if mixture.get("noise") or "recording" not in mixture:
-                        conditions[mixture["id"]] = "noisy" if mixture.get("noise") else "clean"
-                except (ValueError, AttributeError, KeyError):
-                    raise UserError(f"{path}, line {number}: not a mixture; prepare the directory again") from None
+                mixture = parse_json(line, f"{path}, line {number}", ADVICE)
+                if misfit(mixture, {"id": str}):
+                    raise UserError(f"{path}, line {number}: not a mixture{ADVICE}")
+                if mixture.get("noise") or "recording" not in mixture:
+                    conditions[mixture["id"]] = "noisy" if mixture.get("noise") else "clean"
     return conditions
 
 

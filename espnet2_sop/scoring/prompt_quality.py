@@ -190,4 +190,4 @@ def read_record(path: Path) -> Record:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `espnet2-sop analyse` first")
-    return read_json(path, KEYS)
+    return read_json(path, dict.fromkeys(KEYS, object), "run `espnet2-sop analyse` again")

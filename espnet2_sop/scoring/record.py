@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write
+from espnet2_sop.jsons import misfit, read_json
 from espnet2_sop.scoring.bootstrap import Difference, paired_difference
 from espnet2_sop.scoring.breakdown import break_down
 from espnet2_sop.scoring.facts import Facts, read_facts
@@ -27,11 +28,20 @@ from espnet2_sop.text.serialized import NORMALIZATION
 Record = dict[str, Any]
 NAME = "score.json"
 UNKNOWN = "unspecified"  # condition of a reference without info.json
-KEYS = (
-    *("system", "test_set", "reference", "hypothesis", "reference_digest", "num_talkers", "condition", "mixtures"),
-    *("missing", "left_out", "normalization", "metrics", "count_accuracy", "count_confusion", "right_order"),
-    *("breakdown", "per_mixture"),
-)
+RATE = {
+    "rate": (float, None),
+    "interval": ([float, float], None),
+    **dict.fromkeys(("errors", "substitutions", "deletions", "insertions", "words"), int),
+}
+SHAPE = {
+    **dict.fromkeys(("system", "test_set", "reference", "hypothesis", "reference_digest"), str),
+    **{"num_talkers": (int, None), "condition": str, "mixtures": int, "missing": [str], "left_out": {str: str}},
+    **{"normalization": str, "metrics": {str: RATE}, "count_accuracy": (float, None), "right_order": (float, None)},
+    "count_confusion": {str: {str: int}},
+    "breakdown": {str: {str: {"mixtures": int, "cpwer": RATE}}},
+    "per_mixture": {str: {"talkers": [int, int], "cpwer": [int, int, int, int]}},
+}
+AGAIN = "run `espnet2-sop score` again"
 
 
 def score(
@@ -97,10 +107,7 @@ def read_info(ref: Path, counted: SetScore) -> Record:
     """Number of talkers and condition of a set: `info.json` of a data directory, otherwise what the reference says."""
     path = ref / "info.json"
     if path.is_file() or (ref / "mixtures.jsonl").is_file():
-        info = read_json(path, ("num_talkers", "condition"))
-        if not isinstance(info["condition"], str):
-            raise UserError(f"{path}: condition is {info['condition']!r}; name it, such as clean or noisy")
-        return info
+        return read_json(path, {"num_talkers": (int, None), "condition": str}, "name it, such as clean or noisy")
     talkers = {talkers for talkers, _ in counted.talkers.values()}
     return {"num_talkers": talkers.pop() if len(talkers) == 1 else None, "condition": UNKNOWN}
 
@@ -144,18 +151,6 @@ def json_lines(block: dict[str, Any], indent: str) -> str:
     return "{\n" + ",\n".join(rows) + f"\n{indent[1:]}}}"
 
 
-def read_json(path: Path, keys: Sequence[str]) -> Record:
-    """Reads a JSON object that must have `keys`."""
-    with open_text(path) as f:
-        try:
-            record = json.load(f)
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON ({error}); write it again") from None
-    if missing := [key for key in keys if not isinstance(record, dict) or key not in record]:
-        raise UserError(f"{path}: no {', '.join(missing)}; write it again")
-    return record
-
-
 def read_record(path: Path) -> Record:
     """Reads a `score.json`.
 
@@ -167,14 +162,23 @@ def read_record(path: Path) -> Record:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `espnet2-sop score` first")
-    record = read_json(path, ())
-    missing = [key for key in KEYS if key not in record]
-    known = record.get("metrics", {}).keys() | record.get("left_out", {}).keys()
-    missing += [metric for metric in METRICS if metric not in known]
-    if missing:
-        raise UserError(f"{path}: no {', '.join(missing)}; run `espnet2-sop score` again")
+    record = read_json(path, SHAPE, AGAIN)
+    if missing := [m for m in METRICS if m not in record["metrics"].keys() | record["left_out"].keys()]:
+        raise UserError(f"{path}: no {', '.join(missing)}; {AGAIN}")
+    counted = [metric for metric in METRICS if metric in record["metrics"]]
+    parts = [("per_mixture", {str: dict.fromkeys(counted, [int] * 4)}),
+             ("breakdown", {name: {str: shape_of_group(name, counted)} for name in record["breakdown"]})]  # fmt: skip
+    if problem := next(filter(None, (misfit(record[key], shape, key) for key, shape in parts)), None):
+        raise UserError(f"{path}: {problem}; {AGAIN}")
     folder = os.path.abspath(path.parent)
     return record | {key: os.path.normpath(os.path.join(folder, record[key])) for key in ("reference", "hypothesis")}
+
+
+def shape_of_group(dimension: str, metrics: Sequence[str]) -> dict[str, Any]:
+    """Shape of a group of one dimension; slots have nothing but cpWER."""
+    if dimension == "slot":
+        return {"cpwer": RATE}
+    return {**dict.fromkeys(metrics, RATE), "count_accuracy": (float, None), "right_order": (float, None)}
 
 
 def compare_records(a: Record, b: Record, metric: str = "cpwer") -> Difference | None:

@@ -1,7 +1,5 @@
 """References and hypotheses of all formats: Kaldi-style `text` with serialized texts, SegLST JSON and STM."""
 
-import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import open_text, read_kaldi
+from espnet2_sop.jsons import LARGEST, misfit, read_json
 from espnet2_sop.scoring.rates import Talkers
 from espnet2_sop.text.serialized import SC, normalize, split_talkers
 
@@ -71,16 +70,11 @@ def read_transcripts(path: Path) -> dict[str, Session]:
     """
     if path.is_dir():
         path = path / "text"
-    try:
-        if path.suffix not in READERS:
-            return {key: of_text(text) for key, text in read_kaldi(path).items()}
-        sessions: dict[str, Session] = {}
-        for key, utterance in READERS[path.suffix](path):
-            sessions.setdefault(key, []).append(utterance)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8 ({error.reason}, byte {error.object[error.start]:#x}); convert it"
-        ) from None
+    if path.suffix not in READERS:
+        return {key: of_text(text) for key, text in read_kaldi(path).items()}
+    sessions: dict[str, Session] = {}
+    for key, utterance in READERS[path.suffix](path):
+        sessions.setdefault(key, []).append(utterance)
     for session in sessions.values():
         if all(utterance.start is not None for utterance in session):
             session.sort(key=lambda utterance: utterance.start)
@@ -97,25 +91,22 @@ def make(where: str, talker: Any, words: Any, start: Any, end: Any) -> Utterance
         return Utterance(str(talker), normalize(words).split())
     try:
         low, high = float(start), float(end)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{where}: start and end must be seconds, got {start!r} and {end!r}") from None
-    if not (math.isfinite(high) and 0 <= low <= high):
+    if not 0 <= low <= high <= LARGEST:
         raise UserError(f"{where}: start {start} and end {end}: needed is 0 <= start <= end")
     return Utterance(str(talker), normalize(words).split(), low, high)
 
 
 def segments_of_json(path: Path) -> Iterator[tuple[str, Utterance]]:
     """The segments of a SegLST file: objects with session_id, speaker, words and, if known, start_time and end_time."""
-    with open_text(path) as f:
-        try:
-            segments = json.load(f)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {error.lineno}: broken JSON ({error.msg}, column {error.colno})") from None
+    segments = read_json(path)
     if not isinstance(segments, list):
         raise UserError(f"{path}: expected SegLST, a JSON list of segments")
     for number, segment in enumerate(segments, 1):
         where, keys = f"{path}, segment {number}", ("session_id", "speaker", "words")
-        if not isinstance(segment, dict) or any(key not in segment for key in keys):
+        named = {"session_id": (str, int), "speaker": (str, int), "words": object}
+        if misfit(segment, named):
             raise UserError(f"{where}: a segment of SegLST is an object with {', '.join(keys)}, got {segment!r}")
         _, talker, words = (segment[key] for key in keys)
         times = segment.get("start_time"), segment.get("end_time")

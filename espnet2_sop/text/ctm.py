@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.jsons import is_number
 
 
 class TimedWord(NamedTuple):
@@ -46,7 +47,7 @@ def read_ctm(path: str | Path) -> dict[str, list[TimedWord]]:
         {mixture id: words in the order of the file}; mixtures without words are not there.
 
     Raises:
-        UserError: The file is missing, or a line has not the six fields.
+        UserError: The file is missing, or a line has not the six fields with numbers from 0 on.
     """
     table: dict[str, list[TimedWord]] = {}
     with open_text(path) as f:
@@ -54,6 +55,9 @@ def read_ctm(path: str | Path) -> dict[str, list[TimedWord]]:
             try:
                 key, talker, start, duration, word, confidence = line.split()
                 timed = TimedWord(int(talker), float(start), float(duration), word, float(confidence))
+                numbers = (timed.talker, timed.start, timed.duration, timed.confidence)
+                if timed.talker < 1 or not all(is_number(value) and value >= 0 for value in numbers):
+                    raise ValueError
             except ValueError:
                 raise UserError(
                     f"{path}, line {number}: expected `id channel start duration word confidence`, got {line.strip()!r}"

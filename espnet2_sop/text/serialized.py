@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterable
 
+from espnet2_sop.errors import UserError
+
 SC = "<sc>"
 NORMALIZATION = "lower case, Unicode NFKC, apostrophes inside words kept, other punctuation and symbols are spaces"
 
@@ -30,6 +32,17 @@ def serialize(talkers: Iterable[str]) -> str:
         The transcripts joined by exactly " <sc> ".
     """
     return f" {SC} ".join(split_talkers(SC.join(talkers)))
+
+
+def words_of_talker(text: str, where: object) -> str:
+    """The words of one talker, one space apart.
+
+    Raises:
+        UserError: `<sc>` is among them; `where` says where.
+    """
+    if SC in text:
+        raise UserError(f"{where}: {SC} in the words of one talker: {text!r}; it stands between talkers only")
+    return " ".join(text.split())
 
 
 class _Punctuation(dict[int, str]):

@@ -3,10 +3,11 @@
 import json
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.files import atomic_write
+from espnet2_sop.jsons import read_json
 from espnet2_sop.text.serialized import SC
 
 
@@ -33,12 +34,19 @@ class SentencePieceVocabulary:
 
     Args:
         model: Path of `spm.model`.
+
+    Raises:
+        UserError: It is missing or broken.
     """
 
     def __init__(self, model: str | Path):
         import sentencepiece
 
-        self.spm = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        try:
+            self.spm = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[-1]
+            raise UserError(f"{model}: cannot be read ({reason}); make it again (espnet2-sop vocab)") from None
         self.vocab_size = self.spm.get_piece_size()
 
     def encode(self, words: str) -> list[int]:
@@ -94,6 +102,12 @@ def save_vocabulary(folder: str | Path, kind: str, pieces: list[str]) -> None:
         json.dump({"kind": kind, "size": len(pieces)}, f)
 
 
+def read_vocabulary_info(folder: str | Path) -> dict[str, Any]:
+    """Reads `vocabulary.json`: {"kind": name, "size": tokens}."""
+    path = Path(folder) / "vocabulary.json"
+    return read_json(path, {"kind": str, "size": int}, "make it again (espnet2-sop vocab)")
+
+
 def load_vocabulary(folder: str | Path, llm_tokenizer) -> TalkerVocabulary:
     """Opens what `espnet2-sop vocab` made.
 
@@ -104,8 +118,7 @@ def load_vocabulary(folder: str | Path, llm_tokenizer) -> TalkerVocabulary:
     Raises:
         UserError: The folder holds no vocabulary, or one of another LLM.
     """
-    with open_text(Path(folder) / "vocabulary.json") as f:
-        info = json.load(f)
+    info = read_vocabulary_info(folder)
     if info["kind"] == "sentencepiece":
         return SentencePieceVocabulary(Path(folder) / "spm.model")
     if info["size"] != llm_tokenizer.vocab_size:

@@ -13,7 +13,9 @@ from typing import Any
 from espnet2_sop.files import atomic_write
 from espnet2_sop.text.serialized import serialize
 from espnet2_sop.transcribe.subtitles import srt, vtt
-from espnet2_sop.transcribe.talker import Talker
+from espnet2_sop.transcribe.talker import TALKER, Talker
+
+ROW = {"id": str, "path": str, "seconds": float, "talkers": [TALKER]}  # `jsons.misfit` of `to_row`
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def write(out: Path, names: Iterable[str], transcripts: Sequence[Transcript]) ->
 
 
 def to_row(transcript: Transcript) -> dict[str, Any]:
+    """Everything about a recording, for JSON."""
     talkers = [talker.to_dict() for talker in transcript.talkers]
     return {"id": transcript.id, "path": transcript.path, "seconds": transcript.seconds, "talkers": talkers}
 

@@ -7,9 +7,14 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from espnet2_sop.hypotheses import Hypothesis
+from espnet2_sop.hypotheses import WORD, Hypothesis
 from espnet2_sop.text.ctm import TimedWord
 from espnet2_sop.text.serialized import split_talkers
+
+TALKER = {  # `jsons.misfit` of `Talker.to_dict`
+    **{"text": str, "tokens": [str], "onset": (float, None), "confidence": float, "prompt": str},
+    **{"words": [WORD], "slot": int, "start": float, "end": float},
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,12 @@ class Talker:
         return start, min(max(end, start), self.end) if self.end > start else start
 
     def to_dict(self) -> dict[str, Any]:
+        """All attributes, for JSON."""
         return {**asdict(self), "words": [word._asdict() for word in self.words]}
 
     @classmethod
     def of_dict(cls, values: dict[str, Any]) -> "Talker":
+        """The inverse of `to_dict`."""
         words = tuple(TimedWord(**word) for word in values["words"])
         return cls(**{**values, "tokens": tuple(values["tokens"]), "words": words})
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from espnet2_sop import cli, disk
-from espnet2_sop.errors import UserError, one_line
+from espnet2_sop.errors import UserError, without_traceback
 from espnet2_sop.files import atomic_path, atomic_write, write_kaldi
 
 
@@ -162,7 +162,7 @@ def test_a_mistake_found_by_a_reading_process_is_one_line(monkeypatch, capsys):
 
     run(monkeypatch, lambda argv: list(torch.utils.data.DataLoader(Rows(), num_workers=1)))
     assert capsys.readouterr().err == "espnet2-sop score: error: data/x.flac: no such audio file\n"
-    assert one_line("plain") == "plain"
+    assert without_traceback("plain") == "plain"
 
 
 def test_text_that_stays_open_is_not_torn(tmp_path):

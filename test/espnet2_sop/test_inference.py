@@ -4,7 +4,7 @@ import pytest
 
 from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
-from espnet2_sop.hypotheses import read_partial
+from espnet2_sop.hypotheses import ROW, read_partial
 from espnet2_sop.inference import Decoder, decode_set, require_mode
 
 
@@ -156,7 +156,7 @@ def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
 
 
 def test_partial_file_of_nothing(tmp_path):
-    assert list(read_partial(tmp_path / "none")) == []
+    assert list(read_partial(tmp_path / "none", ROW)) == []
 
 
 def test_batches_hold_their_limits():

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    "bash basename cat cksum cut date dirname env find flock grep head ln ls mkdir mv nproc paste readlink rm sed seq "
-    "sleep sort tail tee touch tr true uname wc"
+    "bash basename cat cksum cut date dirname env find flock grep head ln ls mkdir mv nproc paste printf readlink rm sed "
+    "seq sleep sort tail tee touch tr true uname wc xargs"
 )
 
 # A Python that only says its version, makes an empty environment, "installs", and answers for check_env.py.
@@ -83,7 +83,7 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    root = tmp_path / "a checkout"  # a blank in the path: everything must be quoted
+    root = tmp_path / """a 'check$(id)out' "* &;"""  # everything must be quoted
     for name in ("run.sh", "setup.py", "pyproject.toml", "espnet2_sop/__init__.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)

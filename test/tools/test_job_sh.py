@@ -211,3 +211,12 @@ def test_wrong_use_is_one_line(checkout, recipe, arguments, backend, message):
     assert failed.returncode == 2
     assert failed.stderr.startswith(f"job.sh: error: {message}") and failed.stderr.count("\n") == 1
     assert not (recipe / "x.log").exists()
+
+
+def test_what_a_log_quotes_cannot_steer_the_terminal(checkout, recipe):
+    """Escapes in names and contents of files are shown as question marks; the log keeps them."""
+    text = r"printf 'WARNING: \033[31mred\n\033]0;title\a\nespnet2-sop x: error: a\033[2Jb\n'; exit 1"
+    failed = checkout.run(JOB, "--name", "n\x1b[0m", "x.log", *bash(text), cwd=recipe)
+    assert failed.stdout == "  n?[0m: log x.log\n  n?[0m: WARNING: ?[31mred\n"
+    assert failed.stderr.splitlines()[0] == "espnet2-sop x: error: a?[2Jb"
+    assert "\x1b" not in failed.stderr and "\x1b[2J" in (recipe / "x.log").read_text()

@@ -189,3 +189,63 @@ def test_mistakes_are_one_line(driver, options, message):
     assert failed.returncode == 1
     error = [line for line in failed.stderr.splitlines() if not line.startswith(("setup_env.sh: ", "  Success"))]
     assert len(error) == 1 and message in error[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--test_sets", "test_a ../b"], "--test_sets: '../b' cannot be the name of a set"),
+        (["--test_sets", "*"], "--test_sets: '*' cannot be"),
+        (["--train_set", "-x"], "--train_set: '-x' cannot be"),
+        (["--valid_set", "$(touch stray)"], "--valid_set: '$(touch' cannot be"),
+        (["--systems", "*"], "--systems: no system '*'"),
+        (["--systems", "sot\x1b[31m"], "--systems: no system 'sot?[31m'"),
+        (["--stage stop_stage", "1"], "no option --stage stop_stage"),
+        (["--nj", "0"], "--nj 0: must be 1 or more"),
+        (["--nj", "08"], "--nj 08: must be a whole number"),
+        (["--max_duration", "1e3; id"], "--max_duration 1e3; id: must be seconds"),
+        (["--cache", "yes"], "--cache yes: must be true or false"),
+        (["--expdir", "-x"], "--expdir '-x': must be a folder"),
+        (["--dumpdir", "a,b"], "--dumpdir 'a,b': must be a folder, without comma"),
+        (["--train_args", "--name 'a b"], "--train_args --name 'a b: a quote is not closed"),
+    ],
+)
+def test_hostile_values_are_one_line(driver, options, message):
+    """Nothing is run, and nothing in a value is interpreted."""
+    failed = driver(*options, check=False)
+    assert failed.returncode == 1 and not driver.checkout.calls(), "not even the environment is made"
+    (error,) = failed.stderr.splitlines()
+    assert error.startswith("sop.sh: error: ") and message in error
+    assert not list(driver.checkout.root.rglob("stray"))
+
+
+WORDS = """#!/usr/bin/env bash
+printf '<%s>' "$@" >>"$CALLS.words"
+echo >>"$CALLS.words"
+exec espnet2-sop-said "$@"
+"""
+
+
+def test_values_reach_the_commands_as_they_are(driver):
+    """Folders and lists of options with blanks, quotes, patterns and what a shell would run."""
+    checkout, odd = driver.checkout, "a $(touch stray) `touch stray` * 'b' \"c\" ; \\ é"
+    checkout.script(checkout.bin / "espnet2-sop-said", COMMAND)
+    checkout.script(checkout.bin / "espnet2-sop", WORDS)
+    checkout.script(driver.recipe / "local/data.sh", WORDS)
+    (driver.recipe / odd / "train").mkdir(parents=True)
+    (driver.recipe / odd / "train/simulation.yaml").write_text("seed: 1\n")
+    options = ["--systems", "sot", "--expdir", f"exp {odd}", "--dumpdir", odd, "--datadir", f"data {odd}"]
+    options += ["--train_args", "--log_level \"a b\" --seed * '$(touch stray)'", "--decode_args", "--beam '4 $HOME'"]
+    driver(*options, "--local_data_opts", "--corpus '/my corpus, with *' --x `touch`", "--stop_stage", "10")
+    calls = (checkout.root.parent / "calls.words").read_text().splitlines()
+    assert calls[0] == f"<--datadir><data {odd}><--corpus></my corpus, with *><--x><`touch`>"
+    assert f"<format><--min_duration><0.3><--max_duration><20><data {odd}/dev><{odd}/dev>" in calls
+    (train,) = (call for call in calls if call.startswith("<train>"))
+    assert train.endswith("<--log_level><a b><--seed><*><$(touch stray)>")
+    assert (
+        f"<--output_dir><exp {odd}/stage1_sot>" in train and f"<{odd}/train/simulation.yaml,text,mixture_text>" in train
+    )
+    (decode,) = (call for call in calls if call.startswith("<decode>"))
+    assert decode.endswith(f"<--beam><4 $HOME><{odd}/test_a>")
+    assert calls[-1] == f"<score><--data><{odd}><exp {odd}/decode/sot/test_a>"
+    assert not list(checkout.root.rglob("stray"))

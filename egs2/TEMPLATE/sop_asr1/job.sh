@@ -10,7 +10,7 @@
 #   --name NAME   how the job is called in messages and in Slurm's queue (default: LOGFILE's name)
 set -euo pipefail
 
-say() { printf 'job.sh: %s\n' "$*" >&2; }
+say() { printf 'job.sh: %s\n' "${*//[[:cntrl:]]/?}" >&2; }
 die() {
     say "error: $*"
     exit 2
@@ -89,6 +89,7 @@ shown_at=-10
 show() { # show LINE: prints it if it tells of progress or trouble, 160 columns at most
     local line=${1%$'\r'}
     line=${line##*$'\r'}
+    line=${line//[[:cntrl:]]/?} # a log may quote whatever was in a file
     case $line in
         *' INFO: '[0-9]*epoch* | *' INFO: The training was '*) line=${line#* INFO: } ;;
         WARNING:* | ERROR:*) ;;
@@ -105,7 +106,7 @@ show() { # show LINE: prints it if it tells of progress or trouble, 160 columns 
     esac
     if [[ $line != "$shown" ]]; then
         shown=$line
-        line="  $name: $line"
+        line="  ${name//[[:cntrl:]]/?}: $line"
         printf '%s\n' "${line:0:160}"
     fi
 }
@@ -157,9 +158,9 @@ report() { # report STATUS: what went wrong, in one line if the command said it 
     [[ $1 -ne 137 ]] || hint=', killed from outside: often too little memory'
     error=$(own_log | tr '\r' '\n' | grep -E '^espnet2-sop[^:]*: error: ' | tail -n 1) || true
     if [[ -z $error ]]; then
-        error=$(own_log | tail -n 15)
+        error=$(own_log | tr '\r' '\n' | tail -n 15)
     fi
-    printf '%s\n' "$error" >&2
+    printf '%s\n' "$error" | tr '\001-\010\013-\037\177' '?' >&2
     say "error: $name failed (exit status $1$hint); log: $log"
 }
 
@@ -179,7 +180,7 @@ set -m # the command gets a process group of its own, so that all of it can be e
 child=$!
 set +m
 
-printf '  %s: log %s\n' "$name" "$log"
+printf '  %s: log %s\n' "${name//[[:cntrl:]]/?}" "${log//[[:cntrl:]]/?}"
 follow 2>/dev/null # where bash tells of a killed child
 status=0
 wait "$child" || status=$?

@@ -15,7 +15,7 @@ dumpdir=dump                   # data directories after length filtering
 train_set=train                # training set: a simulation rule or a fixed set of mixtures
 valid_set=dev                  # validation set
 test_sets=                     # test sets, separated by spaces
-local_data_opts=               # options passed to local/data.sh
+local_data_opts=               # options passed to local/data.sh; quotes keep a value with blanks together
 max_duration=20                # longest mixture or utterance in seconds (the paper drops longer ones)
 min_duration=0.3               # shortest
 ctc_vocab_size=1000            # pieces of the vocabulary of systems with `ctc_vocab: sentencepiece`
@@ -64,7 +64,8 @@ HELP
 }
 
 log() { echo "$(date '+%H:%M:%S') $*"; }
-fail() { echo "sop.sh: error: $*" >&2; exit 1; }
+fail() { printf 'sop.sh: error: %s\n' "${*//[[:cntrl:]]/?}" >&2; exit 1; }
+set -f # no value of an option is a pattern of file names
 
 known=" $(sed -n '/^### options/,/^### end/{s/^\([a-z_]*\)=.*/\1/p}' "${BASH_SOURCE[0]}" | tr '\n' ' ')"
 while [ $# -gt 0 ]; do
@@ -75,17 +76,38 @@ while [ $# -gt 0 ]; do
         *) fail "'$1' is not an option (./sop.sh --help)" ;;
     esac
     name="${name#--}"
-    [[ "${known}" == *" ${name} "* ]] || fail "no option --${name} (./sop.sh --help)"
+    [[ "${name}" =~ ^[a-z_]+$ && "${known}" == *" ${name} "* ]] || fail "no option --${name} (./sop.sh --help)"
     printf -v "${name}" '%s' "${value}"
     shift
 done
 for name in stage stop_stage ngpu num_nodes nj ctc_vocab_size; do
-    [[ "${!name}" =~ ^[0-9]+$ ]] || fail "--${name} ${!name}: must be a whole number"
+    [[ "${!name}" =~ ^(0|[1-9][0-9]{0,8})$ ]] || fail "--${name} ${!name}: must be a whole number"
+done
+for name in num_nodes nj; do [ "${!name}" -ge 1 ] || fail "--${name} ${!name}: must be 1 or more"; done
+for name in min_duration max_duration; do
+    [[ "${!name}" =~ ^[0-9]+([.][0-9]+)?$ ]] || fail "--${name} ${!name}: must be seconds"
+done
+[[ "${cache}" =~ ^(true|false)$ ]] || fail "--cache ${cache}: must be true or false"
+for name in expdir datadir dumpdir; do # ESPnet separates file, name and type by commas, parts of --init_param by colons
+    [[ "${!name}" == [!-]* && "${!name}" != *[,:[:cntrl:]]* ]] ||
+        fail "--${name} '${!name}': must be a folder, without comma and colon, and must not begin with -"
+done
+for name in train_set valid_set test_sets; do
+    for word in ${!name}; do
+        [[ "${word}" =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]] ||
+            fail "--${name}: '${word}' cannot be the name of a set: letters, digits, '.', '_' and '-' only"
+    done
 done
 for system in ${systems}; do
     [[ "${system}" =~ ^(sot|ctc|sop|joint|espnet)(_[A-Za-z0-9]+)*$ ]] ||
         fail "--systems: no system '${system}'; names begin with sot, ctc, sop, joint or espnet (./sop.sh --help)"
 done
+words() { # words OPTION VALUE: its words, one per line; quotes keep blanks, nothing else is interpreted
+    xargs -r printf '%s\n' <<<"$2" 2>/dev/null || fail "--$1 $2: a quote is not closed"
+}
+train_words="$(words train_args "${train_args}")"
+decode_words="$(words decode_args "${decode_args}")"
+data_words="$(words local_data_opts "${local_data_opts}")"
 
 # shellcheck source=egs2/TEMPLATE/sop_asr1/path.sh
 . ./path.sh
@@ -201,7 +223,7 @@ train() { # train SYSTEM
     else
         model=(--vocab_dir "${expdir}/vocab")
     fi
-    read -ra extra <<<"${train_args}"
+    mapfile -t extra < <(printf '%s' "${train_words}")
     command=(espnet2-sop train "${configs[@]/#/--config=}" "${model[@]}" --output_dir "${out}" --ngpu "${ngpu}"
         --train_data_path_and_name_and_type "${data},speech,mixture"
         --train_data_path_and_name_and_type "${data},text,mixture_text" ${shape[@]+"${shape[@]}"}
@@ -220,7 +242,7 @@ train() { # train SYSTEM
     fi
     mapfile -t processes < <(distributed "${out}")
     job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" "${command[@]}" ${processes[@]+"${processes[@]}"}
-    rm -f "${out}"/.dist_init_*
+    find "${out}" -maxdepth 1 -name '.dist_init_*' -delete
     echo "${command[*]}" >"${out}/.done"
     log "${out}: $(checkpoint "${system}"), config.yaml, train.log, images/"
 }
@@ -242,7 +264,7 @@ train_all() { # train_all SYSTEM...: side by side where they do not wait for the
 }
 
 decode() { # decode SYSTEM
-    local out="${expdir}/decode/$1" sets=() gpus=() name index=0
+    local out="${expdir}/decode/$1" sets=() gpus=() extra name index=0
     for name in ${test_sets}; do sets+=("${dumpdir}/${name}"); done
     if [ "${ngpu}" -gt 1 ] && [ "${cmd_backend}" = local ]; then # each job its own GPU
         IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s , 0 $((ngpu - 1)))}"
@@ -252,18 +274,18 @@ decode() { # decode SYSTEM
         done
         export CUDA_VISIBLE_DEVICES="${gpus[$((index % ${#gpus[@]}))]}"
     fi
-    # shellcheck disable=SC2086  # decode_args is a list of options
+    mapfile -t extra < <(printf '%s' "${decode_words}")
     job 1 "$((ngpu > 0 ? 1 : 0))" "decode_$1" "${out}/decode.log" espnet2-sop decode --run "$(run_dir "$1")" \
         --checkpoint "$(checkpoint "$1")" --mode "$(mode_of "$1")" --out "${out}" --ngpu "${ngpu}" \
-        ${decode_args} "${sets[@]}"
+        ${extra[@]+"${extra[@]}"} "${sets[@]}"
     log "${out}: text, hyp.seglst.json and speed.json of ${#sets[@]} sets"
 }
 
 all_sets="$(tr ' ' '\n' <<<"${train_set} ${valid_set} ${test_sets}" | sed '/^$/d' | sort -u | tr '\n' ' ')"
 
 if should_run 1 "data preparation"; then
-    # shellcheck disable=SC2086  # local_data_opts is a list of options
-    ./local/data.sh --datadir "${datadir}" ${local_data_opts}
+    mapfile -t options < <(printf '%s' "${data_words}")
+    ./local/data.sh --datadir "${datadir}" ${options[@]+"${options[@]}"}
 fi
 
 if should_run 2 "formatting and length filtering"; then
@@ -277,7 +299,7 @@ if should_run 3 "vocabularies"; then
     read -ra bases <<<"${base_config}"
     configs=("${bases[@]}") kinds=
     for system in $(needed '^[^e]'); do configs+=("${conf_dir}/train_${system}.yaml") kinds=llm; done
-    ! grep -qs '^ctc_vocab: *sentencepiece' "${configs[@]}" || kinds+=" sentencepiece"
+    ! grep -qs '^ctc_vocab: *sentencepiece' -- "${configs[@]}" || kinds+=" sentencepiece"
     [ -z "$(needed ^espnet)" ] || kinds+=" char"
     for kind in ${kinds}; do
         espnet2-sop vocab --kind "${kind}" "${bases[@]/#/--config=}" --data "${dumpdir}/${train_set}" \

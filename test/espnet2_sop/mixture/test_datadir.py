@@ -90,7 +90,7 @@ def test_what_cannot_be_written_is_told(mixtures, tmp_path):
         ("mixtures.jsonl", r"\.ogg", ".opus", "mixtures.jsonl, line 1: no such audio file: .*opus"),
         ("info.json", "null", "2", "info.json: 2 talkers"),
         ("info.json", "noisy", "loud", "info.json: condition 'loud'"),
-        ("info.json", r"\}", "", "info.json: broken JSON"),
+        ("info.json", r"\}", "", "info.json, line 1: broken JSON"),
     ],
 )
 def test_contradictions_are_found(folder, name, pattern, new, said):

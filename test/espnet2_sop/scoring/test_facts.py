@@ -66,9 +66,9 @@ def test_smallest_gap():
 def test_bad_tables(tmp_path):
     write_kaldi(tmp_path / "text", [("a", "B")])
     (tmp_path / "utt2overlap").write_text("a much\n")
-    with pytest.raises(UserError, match="utt2overlap: could not convert string to float: 'much'; prepare"):
+    with pytest.raises(UserError, match="utt2overlap, line 1: 'much' are no numbers; prepare"):
         read_facts(tmp_path, read_transcripts(tmp_path), "clean")
     (tmp_path / "utt2overlap").write_text("a 0.5\n")
     (tmp_path / "mixtures.jsonl").write_text('{"id": "a", "noise": null}\n{\n')
-    with pytest.raises(UserError, match="mixtures.jsonl, line 2: not a mixture"):
+    with pytest.raises(UserError, match="mixtures.jsonl, line 2: broken JSON"):
         read_facts(tmp_path, read_transcripts(tmp_path), "both")

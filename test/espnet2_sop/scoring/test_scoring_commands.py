@@ -302,9 +302,9 @@ def test_missing_folders_and_files(root, capsys):
     assert "info.json: no such file" in error("score", "--data", data, hyp_dir(root, condition="noisy"))
     assert "info.json: no condition" in error("score", "--data", data, hyp_dir(root))
     (data / "test_2mix_clean/info.json").write_text('{"num_talkers": 2, "condition": null}')
-    assert "condition is None; name it" in error("score", "--data", data, hyp_dir(root))
+    assert "condition is None; name it, such as clean or noisy" in error("score", "--data", data, hyp_dir(root))
     (data / "test_2mix_clean/info.json").write_text("{")
-    assert "not JSON" in error("score", "--data", data, hyp_dir(root))
+    assert "broken JSON" in error("score", "--data", data, hyp_dir(root))
 
 
 def test_results_that_do_not_belong_together(root, capsys):

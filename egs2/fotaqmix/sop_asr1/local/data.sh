@@ -1,28 +1,24 @@
 #!/usr/bin/env bash
-# Data directories of a LibriSpeech-like folder with train, dev and test: training mixtures are drawn on the fly, dev and
+# data.sh [--name value ...]: data directories of a LibriSpeech-like folder with train, dev and test: training mixtures are drawn on the fly, dev and
 # test once by the same rule. Noises are synthetic, and so are rooms, if there shall be any.
 set -euo pipefail
 
-datadir=data
-fotaq=
-rule=conf/simulation.yaml
-rooms=0    # simulated rooms of each set
-noises=96  # synthetic noises of train; dev and test have a quarter of it each
-while [ $# -gt 0 ]; do
-    case "$1" in
-        --datadir) datadir="$2" ;;
-        --fotaq) fotaq="$2" ;;
-        --rule) rule="$2" ;;
-        --rooms) rooms="$2" ;;
-        --noises) noises="$2" ;;
-        *) echo "local/data.sh: error: no option $1 (--datadir, --fotaq, --rule, --rooms, --noises)" >&2; exit 1 ;;
-    esac
-    shift 2
-done
-if [ ! -d "${fotaq}/train" ]; then
-    echo "local/data.sh: error: '${fotaq}' has no folder train; give --local_data_opts '--fotaq DIR' (README.md)" >&2
-    exit 1
-fi
+### options
+datadir=data                   # where the data directories go
+fotaq=                         # folder with train, dev and test
+rule=conf/simulation.yaml      # how mixtures are drawn
+rooms=0                        # simulated rooms of each set
+noises=96                      # synthetic noises of train; dev and test have a quarter of it each
+### end of options
+
+# shellcheck source=egs2/TEMPLATE/sop_asr1/options.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../TEMPLATE/sop_asr1/options.sh" "$@"
+
+[ -n "${fotaq}" ] || fail "give --local_data_opts '--fotaq DIR' (README.md)"
+for subset in train dev test; do need_folder "${fotaq}/${subset}" fotaq; done
+[ -f "${rule}" ] || fail "--rule '${rule}': no such file"
+need_match rooms '0|[1-9][0-9]{0,8}' "a whole number from 0"
+need_match noises '[4-9]|[1-9][0-9]{1,8}' "a whole number from 4"
 
 prepare() { # prepare MODE SUBSET OPTION...: of the utterances of one subset
     espnet2-sop prepare "$1" --speech_root "${fotaq}" --subset "$2" --text_style librispeech "${@:3}"

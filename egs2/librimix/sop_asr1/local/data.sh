@@ -19,38 +19,44 @@ store_mixtures=false           # true: write all mixtures as WAV to DATADIR/wav
 nj=4                           # processes that write audio
 ### end of options
 
-fail() { echo "local/data.sh: error: $*" >&2; exit 1; }
-known=" $(sed -n '/^### options/,/^### end/{s/^\([a-z_]*\)=.*/\1/p}' "${BASH_SOURCE[0]}" | tr '\n' ' ')"
-while [ $# -gt 0 ]; do
-    name="${1#--}"
-    [[ "$1" == --* && "${known}" == *" ${name} "* ]] || fail "no option $1; there are:${known}"
-    [ $# -gt 1 ] || fail "$1 needs a value"
-    printf -v "${name}" '%s' "${2//,/ }" # lists may be written with commas: --num_talkers 2,3
-    shift 2
-done
-for talkers in ${num_talkers}; do
-    [[ "${talkers}" =~ ^[23]$ ]] || fail "--num_talkers ${talkers}: LibriMix has recipes for 2 and 3"
-done
-for kind in ${condition}; do
-    [[ "${kind}" =~ ^(clean|noisy)$ ]] || fail "--condition ${kind}: clean or noisy"
+# shellcheck source=egs2/TEMPLATE/sop_asr1/options.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../TEMPLATE/sop_asr1/options.sh" "$@"
+
+need_words num_talkers '[23]' "2 or 3, for which LibriMix has recipes"
+need_words condition 'clean|noisy' "clean or noisy"
+need_words train_parts '[A-Za-z0-9][A-Za-z0-9._-]*' "names of folders of LibriSpeech"
+need_words speed_perturb '[0-9]+([.][0-9]+)?' "speeds, such as 0.9,1.0,1.1"
+need_match mode 'max|min' "max or min"
+need_match seed '0|[1-9][0-9]{0,8}' "a whole number from 0"
+need_match store_mixtures 'true|false' "true or false"
+need_number nj
+need_match downloads '[^-].*' "a folder whose name does not begin with -"
+for name in librispeech wham metadata; do # before anything is downloaded
+    [ -z "${!name}" ] || need_folder "${!name}" "${name}"
 done
 
-[ -n "${librispeech}" ] || { local/download.sh librispeech "${downloads}" && librispeech="${downloads}/LibriSpeech"; }
-[ -n "${metadata}" ] || { local/download.sh metadata "${downloads}" && metadata="${downloads}/metadata"; }
+if [ -z "${librispeech}" ]; then
+    local/download.sh librispeech "${downloads}" || exit 1
+    librispeech="${downloads}/LibriSpeech"
+fi
+if [ -z "${metadata}" ]; then
+    local/download.sh metadata "${downloads}" || exit 1
+    metadata="${downloads}/metadata"
+fi
 noise=()
 if [[ "${condition}" == *noisy* ]]; then
-    [ -n "${wham}" ] || { local/download.sh wham "${downloads}" && wham="${downloads}/wham_noise"; }
+    if [ -z "${wham}" ]; then
+        local/download.sh wham "${downloads}" || exit 1
+        wham="${downloads}/wham_noise"
+    fi
     noise=(--noise_root "${wham}" --noise_augmented "${datadir}/wham_augmented")
 fi
-for folder in "${librispeech}" ${wham:+"${wham}"} "${metadata}"; do
-    [ -d "${folder}" ] || fail "${folder}: no such folder"
-done
 
 csv() { # csv TALKERS PART: the CSV with start offsets, which are drawn where LibriMix has none
     local csv="${metadata}/Libri$1Mix/libri$1mix_$2.csv" out="${datadir}/metadata/libri$1mix_$2"
     [ -f "${csv}" ] || fail "${csv}: no such file; --metadata names the folder of Libri2Mix and Libri3Mix"
     if [[ "$(head -n 1 "${csv}")" != *offset* ]]; then
-        espnet2-sop prepare offsets --csv "${csv}" --seed "${seed}" --out "${out}" >&2
+        espnet2-sop prepare offsets --csv "${csv}" --seed "${seed}" --out "${out}" >&2 || exit 1
         csv="${out}/$(basename "${csv}")"
     fi
     echo "${csv}"

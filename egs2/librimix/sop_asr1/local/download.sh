@@ -14,15 +14,22 @@ wham_url=${WHAM_URL:-https://my-bucket-a8b4b49c25c811ee9a7e8bba05fa24c7.s3.amazo
 librimix_url=${LIBRIMIX_URL:-https://raw.githubusercontent.com/JorisCos/LibriMix/master/metadata}
 espnet_url=${ESPNET_URL:-https://raw.githubusercontent.com/espnet/espnet/master/egs2/librimix/sot_asr1/local/metadta_Libri2Mix_offset}
 
-fail() { echo "download.sh: error: $*" >&2; exit 1; }
+fail() {
+    printf 'download.sh: error: %s\n' "${*//[[:cntrl:]]/?}" >&2
+    exit 1
+}
+
+make_folder() { mkdir -p "$1" 2>/dev/null || fail "$1 cannot be made"; }
 
 fetch() { # fetch URL FILE [SHA256]: FILE appears only when it is whole
-    local url="$1" file="$2" sha256="${3:-}"
+    local url="$1" file="$2" sha256="${3:-}" meter=--silent status=0
     [ -f "${file}" ] && return 0
-    mkdir -p "$(dirname "${file}")"
+    make_folder "$(dirname "${file}")"
     echo "downloading ${url}"
-    curl --fail --location --retry 5 --retry-delay 5 --continue-at - --output "${file}.part" "${url}" ||
-        fail "${url} cannot be downloaded; the same command goes on with ${file}.part, or name a folder that you have"
+    [ ! -t 2 ] || meter=--progress-bar
+    curl "${meter}" --fail --location --retry 5 --retry-delay 5 --continue-at - --output "${file}.part" "${url}" || status=$?
+    [ "${status}" -eq 0 ] ||
+        fail "${url} cannot be downloaded (curl says ${status}); the same command goes on with ${file}.part, or name a folder that you have"
     if [ -n "${sha256}" ] && ! echo "${sha256}  ${file}.part" | sha256sum --check --status; then
         mv "${file}.part" "${file}.bad"
         fail "${url}: wrong checksum; kept as ${file}.bad; run the same command to download it again"
@@ -35,9 +42,9 @@ unpack() { # unpack ARCHIVE FOLDER MARK: into FOLDER; MARK appears when all is t
     echo "unpacking ${archive}"
     case "${archive}" in
         *.zip) python3 -m zipfile -e "${archive}" "${folder}" 2>/dev/null || fail "${archive} is broken; remove it and run again" ;;
-        *) tar -xzf "${archive}" -C "${folder}" || fail "${archive} is broken; remove it and run again" ;;
+        *) tar -xzf "${archive}" -C "${folder}" 2>/dev/null || fail "${archive} is broken; remove it and run again" ;;
     esac
-    touch "${mark}"
+    touch "${mark}" 2>/dev/null || fail "${archive} has not the folder $(dirname "${mark}"); remove it and run again"
     rm "${archive}"
 }
 
@@ -78,5 +85,6 @@ case "${1:-}" in
 esac
 [ $# -eq 2 ] || fail "download.sh librispeech|wham|metadata FOLDER"
 command -v curl >/dev/null || fail "the program curl is missing; install it"
-mkdir -p "$2"
+[[ "$2" == [!-]* ]] || fail "'$2': the name of a folder must not begin with -"
+make_folder "$2"
 "$1" "$2"

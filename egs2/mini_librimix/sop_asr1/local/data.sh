@@ -1,19 +1,18 @@
 #!/usr/bin/env bash
-# Data directories of the embedded corpus: training mixtures drawn on the fly, dev and test fixed by the CSVs.
+# data.sh [--name value ...]: data directories of the embedded corpus: training mixtures drawn on the fly, dev and test
+# fixed by the CSVs.
 set -euo pipefail
 
-datadir=data
-corpus=corpus
-while [ $# -gt 0 ]; do
-    case "$1" in
-        --datadir) datadir="$2" ;;
-        --corpus) corpus="$2" ;;
-        *) echo "local/data.sh: error: no option $1 (--datadir, --corpus)" >&2; exit 1 ;;
-    esac
-    shift 2
-done
+### options
+datadir=data                   # where the data directories go
+corpus=corpus                  # folder with LibriSpeech, wham_noise and metadata
+### end of options
+
+# shellcheck source=egs2/TEMPLATE/sop_asr1/options.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../TEMPLATE/sop_asr1/options.sh" "$@"
 
 speech="${corpus}/LibriSpeech" noise="${corpus}/wham_noise" metadata="${corpus}/metadata"
+for folder in "${speech}/train-mini" "${noise}/tr" "${metadata}"; do need_folder "${folder}" corpus; done
 
 espnet2-sop prepare simulation --speech_root "${speech}" --subset train-mini --noise_root "${noise}/tr" \
     --config conf/simulation.yaml --out "${datadir}/train"
