@@ -25,6 +25,8 @@ LOCAL_KEYS = (
     *("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"),
 )
 
+VOCABULARY = ("vocabulary.json", "tokens.txt", "spm.model")
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -81,7 +83,7 @@ def pack(
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        shutil.copytree(config["ctc_vocab"], work / "ctc_vocab")
+        copy_vocabulary(Path(config["ctc_vocab"]), work / "ctc_vocab")
         tokenizer = build_tokenizer(config["llm_conf"])
         tokenizer.hf.save_pretrained(work / "tokenizer")
         for part in parts:
@@ -110,6 +112,16 @@ def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
         return Pretrained(option, name, None, include)
     found = try_to_load_from_cache(name, "config.json", revision=revision)
     return Pretrained(option, name, Path(found).parent.name if isinstance(found, str) else revision, include)
+
+
+def copy_vocabulary(source: Path, folder: Path) -> None:
+    """Copies what `espnet2-sop vocab` made, and nothing that lies beside it."""
+    folder.mkdir(parents=True)
+    for name in VOCABULARY:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    if not (folder / "vocabulary.json").is_file():
+        raise UserError(f"ctc_vocab: {source} has no vocabulary.json; is this the folder in which the run was made?")
 
 
 def carry(part: Pretrained, folder: Path) -> None:

@@ -32,7 +32,12 @@ class SentencePieceVocabulary:
     def __init__(self, model: str | Path):
         import sentencepiece
 
-        self.spm = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        if not Path(model).is_file():
+            raise UserError(f"{model}: no such file")
+        try:
+            self.spm = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        except (RuntimeError, OSError):
+            raise UserError(f"{model}: not a SentencePiece model; make it again (espnet2-sop vocab)") from None
         self.vocab_size = self.spm.get_piece_size()
 
     def encode(self, words: str) -> list[int]:
@@ -92,8 +97,14 @@ def load_vocabulary(folder: str | Path, llm_tokenizer) -> TalkerVocabulary:
     Raises:
         UserError: The folder holds no vocabulary, or one of another LLM.
     """
-    with open_text(Path(folder) / "vocabulary.json") as f:
-        info = json.load(f)
+    path = Path(folder) / "vocabulary.json"
+    with open_text(path) as f:
+        try:
+            info = json.load(f)
+        except ValueError:
+            info = None
+    if not isinstance(info, dict) or info.get("kind") not in ("llm", "sentencepiece") or "size" not in info:
+        raise UserError(f"{path}: not a vocabulary of espnet2-sop vocab; make it again")
     if info["kind"] == "sentencepiece":
         return SentencePieceVocabulary(Path(folder) / "spm.model")
     if info["size"] != llm_tokenizer.vocab_size:
