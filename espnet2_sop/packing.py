@@ -1,5 +1,6 @@
 """Packing: a trained model as a folder that can be handed on."""
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ def pack(
                 carry(part, work / part.folder)
         packed = packed_config(config, parts)
         rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
-        save_file({key: value.clone().contiguous() for key, value in rest.items()}, work / WEIGHTS, {"format": "pt"})
+        rest = {key: value.clone().contiguous() for key, value in rest.items()}
+        save_file(rest, work / WEIGHTS, {"format": "pt", "adapters": digest(work / "adapters")})
         with atomic_write(work / "config.yaml") as f:
             yaml.safe_dump(packed, f, sort_keys=False)
         with atomic_write(work / "README.md") as f:
@@ -112,6 +114,15 @@ def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
         return Pretrained(option, name, None, include)
     found = try_to_load_from_cache(name, "config.json", revision=revision)
     return Pretrained(option, name, Path(found).parent.name if isinstance(found, str) else revision, include)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the adapters. Where only they differ, the file of the other weights has to differ, too: whether
+    something was made with the same model is told by that file."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.safetensors")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def copy_vocabulary(source: Path, folder: Path) -> None:

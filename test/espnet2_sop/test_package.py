@@ -137,6 +137,19 @@ def test_every_weight_is_there_once(run, full):
     assert found.keys() == state.keys() and all(torch.equal(value, found[key]) for key, value in state.items())
 
 
+def test_another_adapter_is_another_model(run, full, tmp_path):
+    """Decoding tells by model.safetensors whether a set was decoded with the same model."""
+    again = packed(run, tmp_path, "--include_pretrained")
+    assert (again / "model.safetensors").read_bytes() == (full / "model.safetensors").read_bytes()
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    state = torch.load(other / "valid.acc.ave.pth", weights_only=True)
+    state[next(key for key in state if ".sop." in key)] += 1
+    torch.save(state, other / "valid.acc.ave.pth")
+    (tmp_path / "out").mkdir()
+    changed = packed(other, tmp_path / "out", "--include_pretrained")
+    assert (changed / "model.safetensors").read_bytes() != (full / "model.safetensors").read_bytes()
+
+
 def test_without_pretrained_parts_the_receiver_is_told(run, tmp_path, capsys, tiny_llm, tiny_encoder):
     folder = packed(run, tmp_path)
     said = capsys.readouterr().out.splitlines()
