@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import yaml
 from huggingface_hub import try_to_load_from_cache
 from safetensors.torch import save_file
@@ -93,7 +94,7 @@ def pack(
         packed = packed_config(config, parts)
         rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
         rest = {key: value.clone().contiguous() for key, value in rest.items()}
-        save_file(rest, work / WEIGHTS, {"format": "pt", "adapters": digest(work / "adapters")})
+        save_file(rest, work / WEIGHTS, {"format": "pt", "weights": digest(state)})
         with atomic_write(work / "config.yaml") as f:
             yaml.safe_dump(packed, f, sort_keys=False)
         with atomic_write(work / "README.md") as f:
@@ -116,12 +117,16 @@ def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
     return Pretrained(option, name, Path(found).parent.name if isinstance(found, str) else revision, include)
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of the adapters. Where only they differ, the file of the other weights has to differ, too: whether
-    something was made with the same model is told by that file."""
+def digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of all weights, adapters included.
+
+    It stands in the head of `model.safetensors`, because `origin.fingerprint` tells models apart by that file, of
+    which it reads no more than both ends.
+    """
     found = hashlib.sha256()
-    for path in sorted(folder.glob("*/*.safetensors")):
-        found.update(path.read_bytes())
+    for key in sorted(state):
+        found.update(key.encode())
+        found.update(state[key].contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
 
 

@@ -163,6 +163,25 @@ def test_without_pretrained_parts_the_receiver_is_told(run, tmp_path, capsys, ti
     load_run(folder, "model.safetensors")
 
 
+def test_a_package_can_be_packed_again(full, bare, tmp_path, tiny_llm, tiny_encoder):
+    """To carry what it did not carry, for one."""
+    folder = Path(shutil.copytree(bare, tmp_path / "old"))
+    shutil.copytree(tiny_encoder, folder / "pretrained/encoder")
+    shutil.copytree(tiny_llm, folder / "pretrained/llm")
+    out = tmp_path / "model"
+    pack.main(["--run", str(folder), "--checkpoint", "model.safetensors", "--out", str(out), "--include_pretrained"])
+    for path in full.rglob("*.safetensors"):
+        assert (out / path.relative_to(full)).read_bytes() == path.read_bytes()
+    assert load_run(out, "model.safetensors").num_talkers == 3
+
+
+def test_a_run_of_espnet_is_packed_by_espnet(tmp_path):
+    (tmp_path / "config.yaml").write_text("token_list: [a]\n")
+    (tmp_path / "valid.acc.ave.pth").write_bytes(b"x")
+    with pytest.raises(UserError, match="trained with --task asr; ESPnet's own `python -m espnet2.bin.pack asr` packs"):
+        packed(tmp_path, tmp_path)
+
+
 def test_whisper_and_sentencepiece_are_carried(make_run, tiny_whisper, tmp_path, monkeypatch):
     from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
 
