@@ -94,7 +94,7 @@ def pack(
         packed = packed_config(config, parts)
         rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
         rest = {key: value.clone().contiguous() for key, value in rest.items()}
-        save_file(rest, work / WEIGHTS, {"format": "pt", "weights": digest(state)})
+        save_file(rest, work / WEIGHTS, {"digest": digest(state)})  # of several entries the order would be random
         with atomic_write(work / "config.yaml") as f:
             yaml.safe_dump(packed, f, sort_keys=False)
         with atomic_write(work / "README.md") as f:
