@@ -125,7 +125,7 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
         talkers=config["num_talkers"],
         paper=PAPER,
         how=how,
-        espnet=config["version"],
+        espnet=config.get("version", ""),
         version=__version__,
         needs=needs(parts),
         parts=SOP_PARTS,
@@ -181,7 +181,11 @@ def place(part) -> str:
     """Where the receiver finds a pretrained part."""
     if part.missing:
         return f"a folder of whoever packed this; **not in this package**: put it into `{part.folder}`"
-    name = f"[{part.name}](https://huggingface.co/{part.name}), revision `{part.revision}`" if part.revision else "own"
+    name = (
+        f"[{part.name}](https://huggingface.co/{part.name}), revision `{part.revision}`"
+        if part.revision
+        else "of whoever packed this"
+    )
     return f"{name}, here in `{part.folder}`" if part.carried else f"{name}, fetched when the model is loaded"
 
 
@@ -216,7 +220,7 @@ def result_table(rows: list[dict]) -> str:
 def training_data(config: dict, said: str | None) -> str:
     """What was trained on: what the user says, and the rule of a simulation."""
     text = f"{said}\n\n" if said else ""
-    for path, *_ in config["train_data_path_and_name_and_type"][:1]:
+    for path, *_ in config.get("train_data_path_and_name_and_type", [])[:1]:
         text += f"Training set: `{Path(path).parent.name}`"
         if Path(path).name != "simulation.yaml" or not Path(path).is_file():
             return (
@@ -238,11 +242,12 @@ def training_facts(config: dict) -> dict[str, object]:
         "Separator reads": f"block {model.get('tap', 2)} of the downsampling (0: the encoder)",
         "adapters": inline(llm["adapters"]) if llm.get("adapters") else "as in the paper",
         "LLM dtype": llm.get("dtype", "float32"),
-        "epochs": config["max_epoch"],
-        "optimizer": f"{config['optim']} {inline(config['optim_conf'])}",
-        "schedule": f"{config['scheduler']} {inline(config['scheduler_conf'])}",
-        "seed": config["seed"],
+        "epochs": config.get("max_epoch"),
+        "seed": config.get("seed"),
     }
+    for key, name in (("optim", "optimizer"), ("scheduler", "schedule")):
+        facts[name] = f"{config[key]} {inline(config[key + '_conf'])}" if config.get(key) else None
+    facts = {key: value for key, value in facts.items() if value is not None}
     return {key: str(value).replace("|", "\\|") for key, value in facts.items()}
 
 

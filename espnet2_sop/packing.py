@@ -1,10 +1,12 @@
 """Packing: a trained model as a folder that can be handed on."""
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import yaml
 from huggingface_hub import try_to_load_from_cache
 from safetensors.torch import save_file
@@ -24,6 +26,8 @@ LOCAL_KEYS = (
     *("config", "output_dir", "init_param", "cache", "train_shape_file", "valid_shape_file"),
     *("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"),
 )
+
+VOCABULARY = ("vocabulary.json", "tokens.txt", "spm.model")
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def pack(
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        shutil.copytree(config["ctc_vocab"], work / "ctc_vocab")
+        copy_vocabulary(Path(config["ctc_vocab"]), work / "ctc_vocab")
         tokenizer = build_tokenizer(config["llm_conf"])
         tokenizer.hf.save_pretrained(work / "tokenizer")
         for part in parts:
@@ -89,7 +93,8 @@ def pack(
                 carry(part, work / part.folder)
         packed = packed_config(config, parts)
         rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
-        save_file({key: value.clone().contiguous() for key, value in rest.items()}, work / WEIGHTS, {"format": "pt"})
+        rest = {key: value.clone().contiguous() for key, value in rest.items()}
+        save_file(rest, work / WEIGHTS, {"digest": digest(state)})  # of several entries the order would be random
         with atomic_write(work / "config.yaml") as f:
             yaml.safe_dump(packed, f, sort_keys=False)
         with atomic_write(work / "README.md") as f:
@@ -110,6 +115,29 @@ def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
         return Pretrained(option, name, None, include)
     found = try_to_load_from_cache(name, "config.json", revision=revision)
     return Pretrained(option, name, Path(found).parent.name if isinstance(found, str) else revision, include)
+
+
+def digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of all weights, adapters included.
+
+    It stands in the head of `model.safetensors`, because `origin.fingerprint` tells models apart by that file, of
+    which it reads no more than both ends.
+    """
+    found = hashlib.sha256()
+    for key in sorted(state):
+        found.update(key.encode())
+        found.update(state[key].contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def copy_vocabulary(source: Path, folder: Path) -> None:
+    """Copies what `espnet2-sop vocab` made, and nothing that lies beside it."""
+    folder.mkdir(parents=True)
+    for name in VOCABULARY:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    if not (folder / "vocabulary.json").is_file():
+        raise UserError(f"ctc_vocab: {source} has no vocabulary.json; is this the folder in which the run was made?")
 
 
 def carry(part: Pretrained, folder: Path) -> None:

@@ -37,12 +37,17 @@ def unavailable(what: str, name: str, error: Exception) -> UserError:
         name: Hugging Face id or folder.
         error: Raised by transformers or huggingface_hub.
     """
-    if isinstance(error.__cause__ or error, GatedRepoError):
+    if any(isinstance(e, GatedRepoError) for e in (error, error.__cause__)):
         page = f"https://huggingface.co/{name}"
         advice = f"is gated: ask for access on {page}, then `hf auth login`, or give a local folder"
     else:
-        reason = next((line for line in str(error).strip().splitlines() if line), type(error).__name__)
+        reason = reason_of(error)
         advice = (
             f"cannot be loaded ({reason}); check the id, your access to it (`hf auth login`) or give a local folder"
         )
     return UserError(f"{what} {advice}")
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error that has several."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

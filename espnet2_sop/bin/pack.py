@@ -7,6 +7,7 @@ from pathlib import Path
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
+from espnet2_sop.package import read_config
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -16,7 +17,7 @@ def get_parser() -> argparse.ArgumentParser:
         "the form of peft, the configuration, the tokenizer, the CTC vocabulary and a model card. The pretrained "
         "encoder and LLM are named, not carried, unless asked for.",
     )
-    parser.add_argument("--run", required=True, help="output folder of espnet2-sop train")
+    parser.add_argument("--run", required=True, help="output folder of espnet2-sop train, or an older package")
     parser.add_argument("--checkpoint", required=True, help="file in it, e.g. valid.acc.ave.pth")
     parser.add_argument("--out", required=True, help="folder to make; OUT.zip is made beside it")
     parser.add_argument("--include_pretrained", action="store_true", help="put encoder and LLM into the package")
@@ -38,9 +39,10 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"{run / args.checkpoint}: no such checkpoint; train this stage first")
     if args.license and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", args.license):
         raise UserError(f"--license {args.license}: not an identifier of the Hugging Face hub, such as apache-2.0")
-    config = read_yaml(run / "config.yaml")
-    if "ctc_vocab" not in config:
+    if "token_list" in read_yaml(run / "config.yaml"):
         raise UserError(f"--run {run}: trained with --task asr; ESPnet's own `python -m espnet2.bin.pack asr` packs it")
+
+    config = read_config(run, packed=args.checkpoint.endswith(".safetensors"))
 
     from espnet2_sop.archive import write_zip
     from espnet2_sop.model_card import CardOptions, title

@@ -79,6 +79,6 @@ def embedding_names(llm_conf: dict) -> list[str]:
     revision = llm_conf.get("revision", "main")
     settings = load_pretrained(AutoConfig.from_pretrained, llm_conf["pretrained"], OPTION, revision=revision)
     with torch.device("meta"):
-        llm = AutoModelForCausalLM.from_config(settings)
+        llm = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)
     names = {id(module): name for name, module in llm.named_modules()}
     return [names[id(module)] for module in (llm.get_input_embeddings(), llm.get_output_embeddings())]

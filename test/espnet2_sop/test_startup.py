@@ -86,6 +86,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["cache", "--config", tmp_path / "none.yaml"],
         ["plan", tmp_path / "none.yaml"],
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
+        ["upload", tmp_path, "me/model"],
     )
     for command, (status, heavy) in found.items():
         assert status == 1, command

@@ -149,7 +149,8 @@ def test_packed_model_gives_the_same_output(stage1, data, tmp_path):
     from espnet2_sop.bin import decode, pack
 
     average = "valid.loss.ave.pth"
-    pack.main(["--run", str(stage1), "--checkpoint", average, "--out", str(tmp_path / "packed")])
+    options = ["--include_pretrained", "--out", str(tmp_path / "packed")]
+    pack.main(["--run", str(stage1), "--checkpoint", average, *options])
     assert (tmp_path / "packed.zip").is_file()
     for run, checkpoint in ((stage1, average), (tmp_path / "packed", "model.safetensors")):
         out = str(tmp_path / f"decode_{run.name}")

@@ -1,0 +1,405 @@
+"""Packages: what was trained comes out of them as it went in, wherever they are, and opening them runs nothing."""
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from espnet2_sop.assembly import build_model, read_state
+from espnet2_sop.bin import pack
+from espnet2_sop.errors import UserError
+from espnet2_sop.inference import Decoder, load_run
+from espnet2_sop.package import open_package
+from espnet2_sop.packing import pretrained_part
+
+TRAINING = {
+    **{"version": "202611", "max_epoch": 2, "seed": 1, "output_dir": "exp/secret_place"},
+    **{"optim": "adamw", "optim_conf": {"lr": 0.1}, "scheduler": None, "scheduler_conf": {}},
+    "train_data_path_and_name_and_type": [["dump/train/mixtures.jsonl", "speech", "mixture"]],
+}
+ROWS = [
+    {"system": "model", "test_set": "test_2mix", "cpwer": 12.34, "order_wer": 13.5, "count_accuracy": 99.0},
+    {"system": "other", "test_set": "test_2mix", "cpwer": 1.0, "order_wer": 1.0},
+    {"system": "model", "test_set": "test_3mix", "cpwer": None, "order_wer": None},
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def make_run(options, tmp_path_factory):
+    """Makes a run folder of a model with random weights: make_run(**changes of the configuration)."""
+
+    def make(**changes):
+        args = options("sop", ["sop"], **changes)
+        torch.manual_seed(5)
+        model = build_model(args)
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if "lora_" in name or "sc_" in name:
+                    p.normal_(std=0.3)
+        run = tmp_path_factory.mktemp("run")
+        (run / "config.yaml").write_text(yaml.safe_dump(vars(args) | TRAINING))
+        torch.save(model.state_dict(), run / "valid.acc.ave.pth")
+        return run
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def run(make_run):
+    return make_run()
+
+
+def packed(run, folder, *options):
+    out = folder / "model"
+    pack.main(["--run", str(run), "--checkpoint", "valid.acc.ave.pth", "--out", str(out), *map(str, options)])
+    return out
+
+
+@pytest.fixture(scope="module")
+def full(run, tmp_path_factory):
+    """A package that carries encoder and LLM."""
+    folder = tmp_path_factory.mktemp("full")
+    (folder / "results.json").write_text(json.dumps(ROWS))
+    options = ["--results", folder / "results.json", "--language", "en", "--license", "cc-by-4.0"]
+    return packed(run, folder, "--include_pretrained", *options)
+
+
+@pytest.fixture(scope="module")
+def bare(run, tmp_path_factory):
+    """A package that does not."""
+    return packed(run, tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture
+def copy(full, tmp_path):
+    """The full package, to be spoiled."""
+    return Path(shutil.copytree(full, tmp_path / "copy"))
+
+
+def change(folder, **sections):
+    """Changes keys of sections of config.yaml, or of the file itself."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    for name, value in sections.items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def refused(folder, message, checkpoint="model.safetensors"):
+    with pytest.raises(UserError, match=message) as error:
+        load_run(folder, checkpoint)
+    assert "\n" not in str(error.value)
+
+
+def test_a_zip_decodes_as_the_run_wherever_it_is(run, full, tmp_path, monkeypatch, tiny_llm, tiny_encoder):
+    rng = np.random.default_rng(1)
+    waves = [rng.standard_normal(n).astype("float32") for n in (9000, 16000)]
+    expected = Decoder(load_run(run), "sop")(waves)
+    shutil.move(full.with_name("model.zip"), tmp_path / "renamed.zip")
+    monkeypatch.chdir(tmp_path)
+    folder = open_package("renamed.zip")
+    model = load_run(folder, "model.safetensors")
+    shutil.move(tmp_path / "renamed.zip", full.with_name("model.zip"))
+    assert Decoder(model, "sop")(waves) == expected and expected[0].text
+    original = torch.load(run / "valid.acc.ave.pth", weights_only=True)
+    assert all(torch.equal(value, original[key]) for key, value in model.state_dict().items())
+    for path in full.rglob("*"):
+        if path.is_file():
+            for place in (str(run), tiny_llm, tiny_encoder, "secret_place"):
+                assert place.encode() not in path.read_bytes(), f"{path} names {place}"
+            assert path.stat().st_mode & 0o777 == (full / "config.yaml").stat().st_mode & 0o777
+
+
+def test_every_weight_is_there_once(run, full):
+    state = torch.load(run / "valid.acc.ave.pth", weights_only=True)
+    files = [full / "model.safetensors", *full.glob("adapters/*/adapter_model.safetensors")]
+    assert sum(value.numel() for path in files for value in load_file(path).values()) == sum(
+        value.numel() for value in state.values()
+    )
+    found = read_state(full / "model.safetensors")
+    assert found.keys() == state.keys() and all(torch.equal(value, found[key]) for key, value in state.items())
+
+
+def test_another_adapter_is_another_model(run, full, tmp_path):
+    """Decoding tells by model.safetensors whether a set was decoded with the same model."""
+    again = packed(run, tmp_path, "--include_pretrained")
+    assert (again / "model.safetensors").read_bytes() == (full / "model.safetensors").read_bytes()
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    state = torch.load(other / "valid.acc.ave.pth", weights_only=True)
+    state[next(key for key in state if ".sop." in key)] += 1
+    torch.save(state, other / "valid.acc.ave.pth")
+    (tmp_path / "out").mkdir()
+    changed = packed(other, tmp_path / "out", "--include_pretrained")
+    assert (changed / "model.safetensors").read_bytes() != (full / "model.safetensors").read_bytes()
+
+
+def test_without_pretrained_parts_the_receiver_is_told(run, tmp_path, capsys, tiny_llm, tiny_encoder):
+    folder = packed(run, tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    assert f"The speech encoder is a folder of this machine, {tiny_encoder}, and not in the package" in said[1]
+    assert all("--include_pretrained" in line for line in said[1:3])
+    assert "needs** folders that are not in it: `pretrained/encoder`" in (folder / "README.md").read_text()
+    refused(folder, r"encoder_conf.pretrained: ./pretrained/encoder is not in this package; put it into .*/model, or")
+    shutil.copytree(tiny_encoder, folder / "pretrained/encoder")
+    refused(folder, r"llm_conf.pretrained: ./pretrained/llm is not in this package")
+    shutil.copytree(tiny_llm, folder / "pretrained/llm")
+    load_run(folder, "model.safetensors")
+
+
+def test_a_package_can_be_packed_again(full, bare, tmp_path, tiny_llm, tiny_encoder):
+    """To carry what it did not carry, for one."""
+    folder = Path(shutil.copytree(bare, tmp_path / "old"))
+    shutil.copytree(tiny_encoder, folder / "pretrained/encoder")
+    shutil.copytree(tiny_llm, folder / "pretrained/llm")
+    out = tmp_path / "model"
+    pack.main(["--run", str(folder), "--checkpoint", "model.safetensors", "--out", str(out), "--include_pretrained"])
+    for path in full.rglob("*.safetensors"):
+        assert (out / path.relative_to(full)).read_bytes() == path.read_bytes()
+    assert load_run(out, "model.safetensors").num_talkers == 3
+
+
+def test_a_run_of_espnet_is_packed_by_espnet(tmp_path):
+    (tmp_path / "config.yaml").write_text("token_list: [a]\n")
+    (tmp_path / "valid.acc.ave.pth").write_bytes(b"x")
+    with pytest.raises(UserError, match="trained with --task asr; ESPnet's own `python -m espnet2.bin.pack asr` packs"):
+        packed(tmp_path, tmp_path)
+
+
+def test_whisper_and_sentencepiece_are_carried(make_run, tiny_whisper, tmp_path, monkeypatch):
+    from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
+
+    (tmp_path / "spm").mkdir()
+    SentencePieceVocabulary.train(["red blue green white"] * 20, 20, tmp_path / "spm")
+    size = SentencePieceVocabulary(tmp_path / "spm/spm.model").vocab_size
+    save_vocabulary(tmp_path / "spm", "sentencepiece", ["x"] * size)
+    run = make_run(encoder_conf={"pretrained": tiny_whisper}, ctc_vocab=str(tmp_path / "spm"))
+    folder = packed(run, tmp_path, "--include_pretrained")
+    shutil.rmtree(tmp_path / "spm")
+    monkeypatch.chdir(tmp_path)
+    model = load_run(folder, "model.safetensors")
+    assert model.vocabulary.vocab_size == size
+    assert read_state(run / "valid.acc.ave.pth").keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_peft_alone_loads_the_adapters(tied, make_run, tiny_llm, untied_llm, tmp_path):
+    """With the rows of `<sc>`, whose id 2 is read and scored here; without them all talkers would run together."""
+    pretrained = tiny_llm if tied else untied_llm
+    adapters = {"sop": {"r": 4}, "sot": {"use_dora": not tied}}
+    run = make_run(llm_conf={"pretrained": pretrained, "adapters": adapters})
+    model, folder = load_run(run), packed(run, tmp_path) / "adapters"
+    ids, positions = torch.tensor([[0, 5, 2, 9, 30, 2, 4]]), torch.arange(7)[None]
+
+    def own(names):
+        model.llm.activate(names)
+        return model.llm.logits(model.llm.hidden_states(model.llm.embed(ids), None, positions))
+
+    with torch.no_grad():
+        base = AutoModelForCausalLM.from_pretrained(pretrained)
+        untouched = base(ids).logits
+        other = peft.PeftModel.from_pretrained(base, str(folder / "sot"), adapter_name="sot").eval()
+        torch.testing.assert_close(other(ids).logits, own(["sot"]))
+        assert (other(ids).logits - untouched).abs().max() > 0.1
+        other = peft.PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(pretrained), str(folder / "sop"), adapter_name="sop"
+        ).eval()
+        other.load_adapter(str(folder / "sot"), "sot")
+        other.base_model.set_adapter(["sot", "sop"])
+        torch.testing.assert_close(other(ids).logits, own(["sot", "sop"]))
+
+
+def test_every_key_is_compared(copy):
+    path = copy / "adapters/sop/adapter_model.safetensors"
+    state = load_file(path)
+    save_file(dict([*state.items()][1:]), path)
+    refused(copy, r"model.safetensors: checkpoint of another model; missing: llm.peft.*\.sop\.")
+    save_file({key: value[:, :-1].contiguous() for key, value in state.items()}, path)
+    refused(copy, "of another shape: .* and 15 more")
+    shutil.rmtree(copy / "adapters/sop")
+    refused(copy, "missing: llm.peft.* and 15 more")
+    (copy / "adapters/sot/adapter_model.safetensors").write_bytes(b"{")
+    refused(copy, "model.safetensors: not a readable checkpoint")
+
+
+def test_the_card_is_one_for_the_hub(full, bare):
+    data = ModelCard.load(full / "README.md").data
+    assert (data.license, data.language, data.pipeline_tag) == ("cc-by-4.0", ["en"], "automatic-speech-recognition")
+    results = {(result.dataset_name, result.metric_name): result.metric_value for result in data.eval_results}
+    assert results == {("test_2mix", "cpWER %"): 12.34, ("test_2mix", "order WER %"): 13.5}
+    data = ModelCard.load(bare / "README.md").data
+    assert (data.license, data.license_name, data.eval_results) == ("other", "not-stated", None)
+    assert "stated no licence" in (bare / "README.md").read_text()
+
+
+def test_hub_models_are_named_by_commit(tmp_path, monkeypatch):
+    commit, name = "a" * 40, "meta-llama/Llama-3.2-1B"
+    repository = tmp_path / "models--meta-llama--Llama-3.2-1B"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "config.json").write_text("{}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    part = pretrained_part({"llm_conf": {"pretrained": name}}, "llm_conf", False)
+    assert part.revision == commit and not part.missing
+    part = pretrained_part({"llm_conf": {"pretrained": name, "revision": "v1"}}, "llm_conf", False)
+    assert part.revision == "v1", "not in the cache"
+
+    from espnet2_sop.model_card import CardOptions, binding_license, card_metadata
+    from espnet2_sop.packing import packed_config
+
+    config = packed_config({"llm_conf": {"pretrained": name}}, [part])
+    assert config["llm_conf"] == {"pretrained": name, "revision": "v1", "tokenizer": "tokenizer"}
+    assert binding_license([part]) == "llama3.2"
+    assert card_metadata([part], [], "llama3.2", CardOptions("x"))["base_model"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--license", "My License"], "--license My License: not an identifier of the Hugging Face hub"),
+        (["--results", "{folder}/broken.json"], "broken.json: not a results.json of espnet2-sop table"),
+        (["--out", "{folder}"], "is there and is no package; give a new folder"),
+        (["--checkpoint", "checkpoint.pth"], "checkpoint.pth: holds more than weights"),
+        (["--checkpoint", "none.pth"], "none.pth: no such checkpoint"),
+    ],
+)
+def test_what_cannot_be_packed(run, tmp_path, arguments, message):
+    (tmp_path / "broken.json").write_text("[3]")
+    torch.save({"model": {}, "epoch": 3}, run / "checkpoint.pth")
+    with pytest.raises(UserError, match=message) as error:
+        packed(run, tmp_path, *[option.format(folder=tmp_path) for option in arguments])
+    assert "\n" not in str(error.value) and [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+
+
+# ------------------------------------------------------------------ strangers
+
+
+@pytest.fixture
+def mark(tmp_path, monkeypatch):
+    """A file that is there if code of a package was run; the environment is as unsafe as it can be."""
+    monkeypatch.setenv("ESPNET_ALLOW_UNSAFE_TORCH_LOAD", "1")
+    monkeypatch.setenv("SOP_TEST_MARK", str(tmp_path / "run"))
+    return tmp_path / "run"
+
+
+EVIL = "import os\nopen(os.environ['SOP_TEST_MARK'], 'w').write('x')\nclass Evil:\n    pass\n"
+
+
+def test_a_pickle_is_not_run(run, mark, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(mark),)
+
+    folder = Path(shutil.copytree(run, tmp_path / "evil"))
+    (folder / "valid.acc.ave.pth").write_bytes(pickle.dumps(Evil()))
+    refused(folder, "valid.acc.ave.pth: not a readable checkpoint", "valid.acc.ave.pth")
+    torch.save(Evil(), folder / "valid.acc.ave.pth")
+    refused(folder, "valid.acc.ave.pth: not a readable checkpoint", "valid.acc.ave.pth")
+    assert not mark.exists()
+
+
+def test_python_tags_are_not_run(copy, mark):
+    with open(copy / "config.yaml", "a") as f:
+        f.write(f"x: !!python/object/apply:os.mkdir ['{mark}']\n")
+    refused(copy, "config.yaml: broken YAML: could not determine a constructor for the tag")
+    assert not mark.exists()
+
+
+def test_remote_code_is_not_run(copy, mark, monkeypatch):
+    """Where transformers knows the model, its own class is taken; where not, the package is refused, not asked for."""
+    monkeypatch.chdir(copy)
+    for part in ("encoder", "llm"):
+        path = copy / "pretrained" / part / "config.json"
+        names = ("AutoConfig", "AutoModel", "AutoModelForCausalLM")
+        config = json.loads(path.read_text()) | {"auto_map": {name: "evil.Evil" for name in names}}
+        path.write_text(json.dumps(config))
+        path.with_name("evil.py").write_text(EVIL)
+    for name in ("tokenizer", "pretrained/llm"):
+        path = copy / name / "tokenizer_config.json"
+        old = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(old | {"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}))
+        path.with_name("evil.py").write_text(EVIL)
+    load_run(copy, "model.safetensors")
+    path = copy / "pretrained/encoder/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "evil"}))
+    refused(copy, "encoder_conf.pretrained: .* cannot be loaded")
+    assert not mark.exists()
+
+
+def test_configurations_cannot_import(copy, mark, monkeypatch):
+    """peft imports the module `megatron_core`, transformers fetches code for attention of the form owner/name."""
+    monkeypatch.chdir(copy)
+    (copy / "evil.py").write_text(EVIL)
+    adapters = {"sot": {"megatron_config": {"a": 1}, "megatron_core": "evil"}, "sop": {}}
+    refused(
+        change(copy, llm_conf={"adapters": adapters}), "llm_conf.adapters.sot: no key 'megatron_config'; known: r, "
+    )
+    wanted = {"adapters": {"sot": {}, "sop": {}}, "attn_implementation": "evil/kernel"}
+    refused(change(copy, llm_conf=wanted), "llm_conf.attn_implementation: 'evil/kernel' is not one of sdpa")
+    path = copy / "pretrained/encoder/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attn_implementation": "evil/kernel"}))
+    change(copy, llm_conf={"attn_implementation": "sdpa"})
+    refused(copy, "encoder_conf.pretrained: .* wants attention from 'evil/kernel', which is code")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder_conf": {"pretrained": "/etc"}}, r"encoder_conf.pretrained: '/etc' leads out of the package"),
+        ({"llm_conf": {"pretrained": "../llm"}}, r"llm_conf.pretrained: '../llm' leads out of the package"),
+        ({"llm_conf": {"tokenizer": "tokenizer/../../.."}}, "leads out of the package"),
+        ({"llm_conf": {"tokenizer": "elsewhere"}}, "llm_conf.tokenizer: elsewhere is not in this package"),
+        ({"ctc_vocab": "~/.ssh"}, "ctc_vocab: '~/.ssh' leads out of the package"),
+        ({"ctc_vocab": "tokenizer"}, "tokenizer/vocabulary.json: no such file"),
+        ({"ctc_vocab": 3}, "ctc_vocab is missing or no str; this is not a model of espnet2-sop train"),
+        ({"llm_conf": "x"}, "llm_conf is missing or no dict"),
+        ({"num_talkers": None}, "num_talkers is missing or no int"),
+    ],
+)
+def test_strange_configurations(copy, changes, message):
+    refused(change(copy, **changes), message)
+
+
+def test_broken_vocabularies(copy):
+    for content in ("{", "[]", "{}", '{"kind": "other", "size": 3}'):
+        (copy / "ctc_vocab/vocabulary.json").write_text(content)
+        refused(copy, "vocabulary.json: not a vocabulary of espnet2-sop vocab")
+    (copy / "ctc_vocab/vocabulary.json").write_text('{"kind": "sentencepiece", "size": 3}')
+    refused(copy, "spm.model: no such file")
+    (copy / "ctc_vocab/spm.model").write_bytes(b"x" * 99)
+    refused(copy, "spm.model: not a SentencePiece model")
+
+
+@pytest.mark.parametrize(
+    ("source", "revision", "message"),
+    [
+        ("/no/such/folder", None, "/no/such/folder: no such folder or zip"),
+        ("none.zip", None, "none.zip: no such folder or zip"),
+        ("a/b/c", None, "a/b/c: no such folder or zip"),
+        ("{tmp}", None, "no config.yaml here; give a run folder or what `espnet2-sop pack` made"),
+        ("{tmp}", "v1", r"is on this machine; a revision \(v1\) goes with a Hugging Face id"),
+        ("{tmp}/text", None, "text: not a zip, or broken"),
+    ],
+)
+def test_what_is_no_package(tmp_path, source, revision, message):
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(UserError, match=message):
+        open_package(source.format(tmp=tmp_path), revision)
