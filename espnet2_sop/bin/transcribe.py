@@ -94,6 +94,10 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
             f"--out {out}: was made with something else ({origin.listed(changed)}); give another folder or --overwrite"
         )
     if args.overwrite or changed is None:
+        from espnet2_sop.hypotheses import read_partial
+        from espnet2_sop.transcribe import formats
+
+        formats.remove(out, [name for name, _ in read_partial(out / origin.PARTIAL)])
         (out / origin.PARTIAL).unlink(missing_ok=True)
         origin.write_origin(out, now)
 

@@ -81,7 +81,7 @@ def talkers_of(hypothesis: Hypothesis, start: float, end: float) -> list[Talker]
         words = tuple(word._replace(talker=slot, start=round(word.start + start, 3)) for word in own)
         onset = words[0].start if words else None
         prompt = " ".join(word.word for word in words)
-        talkers.append(Talker(text, talker.tokens, onset, talker.confidence, prompt, words, slot, start, end))
+        talkers.append(Talker(text, talker.tokens, onset, round(talker.confidence, 4), prompt, words, slot, start, end))
     return talkers
 
 

@@ -85,6 +85,8 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["train", "--config", tmp_path / "none.yaml"],
         ["cache", "--config", tmp_path / "none.yaml"],
         ["plan", tmp_path / "none.yaml"],
+        ["transcribe", "--model", tmp_path / "none", tmp_path / "a.wav"],
+        ["transcribe", "--model", tmp_path / "none", tmp_path],
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
         ["upload", tmp_path, "me/model"],
     )

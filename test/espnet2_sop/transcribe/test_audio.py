@@ -12,7 +12,7 @@ LEFT = (0.3 * np.sin(np.arange(16000 * 25) * 2 * np.pi * 300 / 16000)).astype(np
 RIGHT = (0.2 * np.cos(np.arange(16000 * 25) * 2 * np.pi * 700 / 16000)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("extension", "error"), [("wav", 4e-5), ("flac", 4e-5), ("ogg", 0.02), ("mp3", 0.02)])
+@pytest.mark.parametrize(("extension", "error"), [("wav", 4e-5), ("flac", 4e-5), ("ogg", 0.02), ("mp3", 0.05)])
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_formats_rates_and_channels(tmp_path, extension, error, rate):
     """Longer than a block of reading: the resampler must not click between blocks."""

@@ -61,4 +61,4 @@ def test_json_has_everything_and_is_read_back(talkers, tmp_path):
 def test_stm_is_in_order_of_start(talkers):
     lines = formats.stm([Transcript("a", "a.wav", 20.0, talkers)]).splitlines()
     assert [line.split()[:5] for line in lines[:1]] == [["a", "1", "2", "10.000", "14.000"]]
-    assert lines[1].startswith("a 1 1 10.400 13.200 red box")
+    assert lines[1].startswith("a 1 1 10.400 12.300 red box")
