@@ -147,4 +147,4 @@ def test_parts_of_a_users_own(monkeypatch):
     assert plain["separator"].parameters < wide["separator"].parameters
     for part in ("encoder", "llm"):
         with pytest.raises(UserError, match=f"{part}: the cost of my:Part is not known; only that of "):
-            parts_of(training("ctc", ["separator", "ctc"], **{part: "my:Part"}), Assumptions())
+            parts_of({**training("ctc", ["separator", "ctc"]), part: "my:Part"}, Assumptions())
