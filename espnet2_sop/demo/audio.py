@@ -4,12 +4,11 @@ import io
 
 import numpy as np
 import soundfile
-import soxr
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.transcribe.audio import from_waveform
 
-MIN_SECONDS = 0.1
 SILENCE_DB = -60.0  # of full scale; a microphone in a quiet room is above
 PEAKS_PER_SECOND = 50
 MOST_PEAKS = 6000
@@ -36,19 +35,14 @@ def read_audio(data: bytes, max_seconds: float) -> np.ndarray:
         with soundfile.SoundFile(io.BytesIO(data)) as audio:
             rate, seconds = audio.samplerate, audio.frames / audio.samplerate
             if seconds > max_seconds:
-                raise UserError(f"the audio lasts {seconds:.0f} s, at most {max_seconds:g} s are taken; cut it")
+                raise UserError(f"the recording lasts {seconds:.0f} s, at most {max_seconds:g} s are taken; cut it")
             samples = audio.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise Unreadable(f"not a readable audio file ({getattr(error, 'error_string', error)})") from None
-    if not np.isfinite(samples).all():
-        raise UserError("the audio file is corrupt (samples that are not finite numbers)")
-    samples = samples.mean(axis=1)
-    if len(samples) < MIN_SECONDS * rate:
-        raise UserError(f"the audio lasts {len(samples) / rate:.2f} s; at least {MIN_SECONDS} s are needed")
-    peak = float(np.abs(samples).max())
-    if peak < 10 ** (SILENCE_DB / 20):
-        raise UserError(f"the audio is silent (its peak is below {SILENCE_DB:g} dBFS); check the microphone")
-    return samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
+    waveform = from_waveform(samples, rate, name="the recording")
+    if np.abs(waveform).max() < 10 ** (SILENCE_DB / 20):
+        raise UserError(f"the recording is silent (its peak is below {SILENCE_DB:g} dBFS); check the microphone")
+    return waveform
 
 
 def peaks(samples: np.ndarray) -> list[float]:

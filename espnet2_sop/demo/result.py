@@ -4,36 +4,38 @@ from collections.abc import Sequence
 from typing import Any
 
 from espnet2_sop.report.alignment import CORRECT, DELETED, SUBSTITUTED, align_words
+from espnet2_sop.transcribe.talker import Talker
 
 ADDED = "added"
 
 
-def describe(talkers: Sequence[Any]) -> dict[str, Any]:
+def describe(talkers: Sequence[Talker]) -> dict[str, Any]:
     """The talkers of one recording, each with its prompt, its text and the difference.
 
     Args:
-        talkers: `Talker` objects of Speech2Text in order of speaking start.
+        talkers: Of Speech2Text, segment by segment.
 
     Returns:
-        "talkers": a list of number (from 1), onset, confidence, prompt, text, words (word, start, end, confidence of
-        the prompt), changes (`changes`); "counts": substituted, added, dropped and prompt words, all talkers
-        together, None where no LLM read a prompt.
+        "talkers": a list of number (the slot), segment (its start and end), onset, confidence, prompt, text, words (of
+        the prompt: word, start, end, confidence) and changes (of the prompt by the LLM, see `changes`); "counts":
+        changes by kind and words of the prompts, all talkers together.
     """
     rows = []
-    for number, talker in enumerate(talkers, 1):
+    for talker in talkers:
         words = [
             {"word": w.word, "start": w.start, "end": round(w.start + w.duration, 3), "confidence": w.confidence}
             for w in talker.words
         ]
         rows.append(
             {
-                "number": number,
+                "number": talker.slot,
+                "segment": [talker.start, talker.end],
                 "onset": talker.onset,
                 "confidence": talker.confidence,
                 "prompt": talker.prompt,
                 "text": talker.text,
                 "words": words,
-                "changes": changes(talker.prompt.split(), talker.text.split()) if talker.prompt is not None else [],
+                "changes": changes(talker.prompt.split(), talker.text.split()),
             }
         )
     return {"talkers": rows, "counts": count(rows)}

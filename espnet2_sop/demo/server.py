@@ -16,6 +16,7 @@ import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from socketserver import TCPServer
 from urllib.parse import parse_qs, urlsplit
 
 from espnet2_sop import __version__
@@ -100,6 +101,11 @@ class DemoServer(ThreadingHTTPServer):
             raise UserError(f"--port {port}: {hint}, such as --port {port + 1}") from None
 
 
+    def server_bind(self) -> None:
+        """Without the look-up of the full name of the host, which can take seconds and is not needed."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
     def handle_error(self, request, client_address) -> None:
         """A browser that went away is no error."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
@@ -113,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = STALLED_SECONDS
     server_version, sys_version = f"espnet2-sop/{__version__}", ""
+    disable_nagle_algorithm = True  # an event is one short line, and shall not wait for the next
+    unread = False  # whether the browser may still be uploading
     error_message_format, error_content_type = "%(message)s\n", "text/plain; charset=utf-8"
 
     def do_GET(self) -> None:
@@ -135,6 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(404, "there is nothing at this address")
 
     def do_POST(self) -> None:
+        self.unread = True
         if not self._is_from_here():
             return
         path, _, query = self.path.partition("?")
@@ -166,6 +175,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(413, f"the file has {int(length) / 1e6:.0f} MB, at most {most / 1e6:.0f} MB are taken; cut it")
         else:
             data = self.rfile.read(int(length))
+            self.unread = False
             if len(data) == int(length):
                 return data
             self.close_connection = True
@@ -196,6 +206,8 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, message: str) -> None:
         """One line of why, and the end of the connection; what is still being uploaded is read and dropped."""
         self._reply_json(status, {"error": message}, {"Connection": "close"})
+        if not self.unread:
+            return
         self.connection.settimeout(1)
         until = time.monotonic() + LINGER_SECONDS
         with contextlib.suppress(OSError):
@@ -232,4 +244,4 @@ def explain(error: Exception) -> tuple[int, str]:
 
 def plain_name(name: str) -> str:
     """A file name without its extension and without anything that could matter to a file system or a format."""
-    return re.sub(r"[^\w-]+", "_", name.rpartition(".")[0] or name).strip("_")[:80] or "recording"
+    return re.sub(r"[^\w-]+", "_", re.sub(r"\.\w{1,5}$", "", name)).strip("_")[:80] or "recording"

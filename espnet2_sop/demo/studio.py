@@ -13,10 +13,13 @@ from espnet2_sop.demo.result import describe
 from espnet2_sop.demo.turns import Turns
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.transcribe.formats import Transcript, render
+from espnet2_sop.transcribe.talker import Talker
 
 EXAMPLE_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 MOST_EXAMPLES = 24
 MOST_WAITING = 8
+FORMATS = ("json", "seglst", "vtt")  # to download
 MODES = {"ctc": "CTC heads alone", "sot": "LLM without prompt", "sop": "LLM with prompt"}
 
 Event = dict[str, Any]
@@ -42,8 +45,8 @@ class Studio:
 
     Attributes:
         name: Of the model, to be shown.
-        transcribe: Waveform (T,) float32, 16 kHz, and mode to `Talker` objects.
-        export: Talkers, a name and the length in seconds to files for download, {extension: text}.
+        transcribe: From a waveform (T,) float32, 16 kHz, a mode and a function that takes the seconds of audio of every
+            segment that is done, to talkers.
         modes: What the model was trained for; the first is chosen at the start.
         device: Where the model computes.
         max_seconds: Longest audio.
@@ -51,8 +54,7 @@ class Studio:
     """
 
     name: str
-    transcribe: Callable[[np.ndarray, str], Sequence[Any]]
-    export: Callable[[Sequence[Any], str, float], dict[str, str]]
+    transcribe: Callable[[np.ndarray, str, Callable[[float], object]], Sequence[Talker]]
     modes: Sequence[str]
     device: str
     max_seconds: float
@@ -84,7 +86,7 @@ class Studio:
             mode: One of `modes`.
             name: What the files for download are called.
             send: Takes events: "read" (seconds, peaks), "waiting" (ahead) once a second, "working" (expected seconds
-                or None) and "done" (mode, spent, talkers, counts, files). What it raises ends the work.
+                or None), "heard" (seconds of audio that are done) and "done" (mode, spent, talkers, counts, files). What it raises ends the work.
 
         Raises:
             UserError: Before any event: the mode or the audio cannot be used. Later: the model refuses the audio.
@@ -99,8 +101,16 @@ class Studio:
             expected = self.speed[mode] * seconds if mode in self.speed else None
             send({"event": "working", "expected": expected})
             start = time.perf_counter()
-            talkers = self.transcribe(waveform, mode)
+            done = 0.0
+
+            def progress(part: float) -> None:
+                nonlocal done
+                done += part
+                send({"event": "heard", "seconds": round(done, 3)})
+
+            talkers = self.transcribe(waveform, mode, progress)
             spent = time.perf_counter() - start
             self.speed[mode] = spent / seconds
-        files = self.export(talkers, name, seconds)
+        transcript = Transcript(name, name, round(seconds, 3), talkers)
+        files = {kind: render(kind, transcript) for kind in FORMATS}
         send({"event": "done", "mode": mode, "spent": spent, **describe(talkers), "files": files})
