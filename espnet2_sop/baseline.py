@@ -15,7 +15,7 @@ from typeguard import TypeCheckError
 from espnet2_sop.assembly import load_checkpoint
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
-from espnet2_sop.inference import Hypothesis
+from espnet2_sop.hypotheses import Hypothesis
 from espnet2_sop.mixture_task import MixtureTask
 from espnet2_sop.text.serialized import serialize, split_talkers
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "cache": "compute once what the frozen parts of a training give for its mixtures",
     "train": "train one stage (sot, ctc, sop or joint) with ESPnet's trainer",
     "decode": "decode data directories with a trained model",
+    "transcribe": "audio files to transcripts, subtitles and other formats, with a trained model",
     "score": "cpWER and the other word error rates, talker counts and breakdowns of hypotheses",
     "analyse": "what the LLM makes of its prompts: repaired and broken words, quality against final cpWER",
     "table": "gather all scores into RESULTS.md; add an experiment to a file of results",

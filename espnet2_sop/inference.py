@@ -1,11 +1,10 @@
 """Decoding of data directories with a trained model."""
 
 import argparse
-import contextlib
-import json
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
@@ -14,37 +13,19 @@ import torch
 from tqdm import tqdm
 
 from espnet2_sop.assembly import build_model, load_checkpoint
+from espnet2_sop.batches import sorted_batches
 from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, read_yaml, write_kaldi
-from espnet2_sop.llm.decode import Effort, generate
+from espnet2_sop.files import read_yaml
+from espnet2_sop.hypotheses import Hypothesis, TalkerText, append_rows, mean_probability, read_partial, write_hypotheses
+from espnet2_sop.llm.decode import generate
 from espnet2_sop.llm.tokenizer import join
 from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model import SOPModel
 from espnet2_sop.origin import PARTIAL
-from espnet2_sop.text.ctm import TimedWord, write_ctm
-from espnet2_sop.text.serialized import serialize, split_talkers
+from espnet2_sop.text.serialized import serialize
 
 TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stays far below it
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """Output for one mixture.
-
-    Attributes:
-        text: Serialized text, talkers joined by ` <sc> `.
-        prompt: The serialized output prompt in words, talkers likewise; empty without one.
-        onsets: Start in seconds of each prompt talker, read off the CTC peaks; empty where CTC is not used.
-        words: The words of the prompt with times, likewise.
-        effort: What the LLM did for it, if it wrote greedily; depends on the batch.
-    """
-
-    text: str
-    prompt: str = ""
-    onsets: tuple[float, ...] = ()
-    words: tuple[TimedWord, ...] = ()
-    effort: Effort | None = field(default=None, compare=False)
 
 
 def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str = "cpu") -> SOPModel:
@@ -100,25 +81,38 @@ class Decoder:
         source = model.prompt.sop_source if self.mode == "sop" else {"ctc": "ctc", "sot": "none"}[self.mode]
         if source == "none":
             drafts = self._drafts(model.talkers(levels)) if self.draft and self.mode == "sot" else None
-            return [Hypothesis(text, effort=effort) for text, effort in self._write(levels, None, drafts, lengths)]
+            return [Hypothesis(text, **rest) for text, rest in self._write(levels, None, drafts, lengths)]
         if source == "reference":
             prompts = [text.lower() for text in references]
             targets = [model.tokenizer.encode_serialized(text) for text in prompts]
             written = self._write(levels, model.reference_sop(targets), targets if self.draft else None, lengths)
-            return [
-                Hypothesis(text, prompt, effort=effort) for (text, effort), prompt in zip(written, prompts, strict=True)
-            ]
+            return [Hypothesis(text, prompt, **rest) for (text, rest), prompt in zip(written, prompts, strict=True)]
         talkers = model.talkers(levels)
-        prompts = [serialize([model.vocabulary.decode(slot.tokens) for slot in row]) for row in talkers]
+        slots = [[self._of_slot(slot) for slot in row] for row in talkers]
+        prompts = [serialize([slot.text for slot in row]) for row in slots]
         words = [timed_words(row, model.vocabulary, model.ctc_frame_seconds) for row in talkers]
         onsets = [tuple(next(talker).start for _, talker in groupby(row, lambda w: w.talker)) for row in words]
+        of_prompt = list(zip(prompts, onsets, words, strict=True))
         if self.mode == "ctc":
-            return [Hypothesis(*values) for values in zip(prompts, prompts, onsets, words, strict=True)]
+            heard = [tuple(slot for slot in row if slot.text) for row in slots]
+            return [Hypothesis(row[0], *row, talkers) for row, talkers in zip(of_prompt, heard, strict=True)]
         written = self._write(levels, model.sop(talkers), self._drafts(talkers) if self.draft else None, lengths)
-        return [
-            Hypothesis(text, *of_prompt, effort)
-            for (text, effort), *of_prompt in zip(written, prompts, onsets, words, strict=True)
-        ]
+        return [Hypothesis(text, *row, **rest) for (text, rest), row in zip(written, of_prompt, strict=True)]
+
+    def _of_slot(self, slot: TalkerTokens) -> TalkerText:
+        """What the heads wrote for one talker slot."""
+        vocabulary = self.model.vocabulary
+        text, pieces = vocabulary.decode(slot.tokens), vocabulary.pieces(slot.tokens)
+        return TalkerText(text, tuple(pieces), mean_probability(map(math.log, slot.confidences)))
+
+    def _of_llm(self, ids: list[int], log_probs: list[float]) -> Iterator[TalkerText]:
+        """What the LLM wrote for each talker; talkers without words leave no trace."""
+        tokenizer, start = self.model.tokenizer, 0
+        for part in tokenizer.split(ids):
+            values = log_probs[start : start + len(part)]
+            start += len(part) + 1  # and <sc>
+            if text := tokenizer.decode(part):
+                yield TalkerText(text, tuple(tokenizer.pieces(part)), mean_probability(values))
 
     def _drafts(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
         """CTC output -> the ids that the LLM would write if it agreed: always with `<sc>`, never with marks."""
@@ -127,14 +121,18 @@ class Decoder:
 
     def _write(
         self, levels, sop: list[list[int]] | None, drafts: list[list[int]] | None, lengths: torch.Tensor
-    ) -> list[tuple[str, Effort | None]]:
-        """Runs the LLM on projected speech, with or without prompts and drafts: texts and what they took."""
+    ) -> list[tuple[str, dict]]:
+        """Runs the LLM on projected speech, with or without prompts and drafts: texts, and what else a Hypothesis
+        says of them."""
         model = self.model
         frames, frame_lengths = levels[-1]
         inputs = model.prompt.build(model.llm, model.projector(frames), frame_lengths, sop)
         room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
-        rows, efforts = generate(model.llm, inputs, model.tokenizer.eos_id, room, self.num_beams, drafts)
-        return list(zip(map(model.tokenizer.decode_serialized, rows), efforts, strict=True))
+        outputs = generate(model.llm, inputs, model.tokenizer.eos_id, room, self.num_beams, drafts)
+        return [
+            (model.tokenizer.decode_serialized(ids), {"talkers": tuple(self._of_llm(ids, probs)), "effort": effort})
+            for ids, probs, effort in zip(*outputs, strict=True)
+        ]
 
 
 def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_seconds: float, batch_size: int) -> None:
@@ -155,10 +153,8 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
     partial = out / PARTIAL
     done = dict(read_partial(partial))
     lengths = {name: n for name, n in sorted(store.lengths().items(), key=lambda kv: kv[1]) if name not in done}
-    with (
-        open(partial, "a", encoding="utf-8") as f,
-        tqdm(total=len(lengths) + len(done), initial=len(done), desc=out.name, unit="mix", mininterval=2) as bar,
-    ):
+    bar = tqdm(total=len(lengths) + len(done), initial=len(done), desc=out.name, unit="mix", mininterval=2)
+    with bar, append_rows(partial) as append:
         for batch in sorted_batches(lengths, int(batch_seconds * 16000), batch_size):
             waves = [store.waveform(name) for name in batch]
             start = time.perf_counter()
@@ -169,74 +165,10 @@ def decode_set(decoder: Decoder, data: str | Path, out: str | Path, batch_second
                        "seconds": spent, "audio": len(wave) / 16000,
                        "effort": asdict(hyp.effort) if hyp.effort else None}  # fmt: skip
                 done[name] = row
-                f.write(json.dumps(row) + "\n")
-            f.flush()
+                append(row)
             bar.update(len(batch))
     write_hypotheses(out, [done[name] for name in sorted(store.mixtures)])
     partial.unlink()
-
-
-def sorted_batches(lengths: dict[str, int], samples: int, size: int) -> Iterator[list[str]]:
-    """Cuts ids, sorted by length, into batches of at most `size` mixtures and `samples` samples with padding."""
-    batch: list[str] = []
-    for name, length in lengths.items():
-        if batch and (len(batch) == size or length * (len(batch) + 1) > samples):
-            yield batch
-            batch = []
-        batch.append(name)
-    if batch:
-        yield batch
-
-
-def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
-    """Rows of an interrupted run; a line that was cut off is dropped."""
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        if len(whole) < len(lines):
-            with atomic_write(path) as f:
-                f.writelines(whole)
-        for line in whole:
-            with contextlib.suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                yield row["id"], row
-
-
-def write_hypotheses(out: Path, rows: list[dict]) -> None:
-    """Writes hyp.seglst.json, speed.json, prompt, onsets, prompt.ctm; `text` comes last and marks all as complete."""
-    segments = [
-        {"session_id": row["id"], "speaker": str(number), "words": words}
-        for row in rows
-        for number, words in enumerate(split_talkers(row["text"]), 1)
-    ]
-    with atomic_write(out / "hyp.seglst.json") as f:
-        json.dump(segments, f, indent=0)
-    spent, audio = sum(row["seconds"] for row in rows), sum(row["audio"] for row in rows)
-    with atomic_write(out / "speed.json") as f:
-        json.dump({"real_time_factor": spent / audio, "audio_seconds": audio, "threads": torch.get_num_threads(),
-                   "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, **passes(rows)},
-                  f)  # fmt: skip
-    if any(row["prompt"] for row in rows):
-        write_kaldi(out / "prompt", ((row["id"], row["prompt"]) for row in rows))
-    if any(row["onsets"] for row in rows):
-        write_kaldi(out / "onsets", ((row["id"], " ".join(f"{s:.3f}" for s in row["onsets"])) for row in rows))
-    if any(row["words"] for row in rows):
-        write_ctm(out / "prompt.ctm", ((row["id"], [TimedWord(*word) for word in row["words"]]) for row in rows))
-    write_kaldi(out / "text", ((row["id"], row["text"]) for row in rows))
-
-
-def passes(rows: list[dict]) -> dict[str, float | None]:
-    """Entries of speed.json about the LLM's passes, over the rows for which they were counted."""
-    efforts = [Effort(**row["effort"]) for row in rows if row.get("effort")]
-    if not efforts:
-        return {}
-    total = sum(efforts, Effort())
-    return {
-        "passes_per_mixture": total.passes / len(efforts),
-        "tokens_per_mixture": total.tokens / len(efforts),
-        "draft_acceptance": total.accepted / total.verified if total.verified else None,
-        "written_by_draft": total.accepted / total.tokens,
-    }
 
 
 def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:

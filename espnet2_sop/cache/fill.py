@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from espnet2_sop import origin
 from espnet2_sop.assembly import build_front, compare_keys, part_of, read_state
+from espnet2_sop.batches import sorted_batches
 from espnet2_sop.cache.plan import Cache, cache_dtype, find_caches
 from espnet2_sop.cache.store import DONE, CachedTensors, CacheWriter, only_one
 from espnet2_sop.ctc.table import to_table
 from espnet2_sop.errors import UserError
 from espnet2_sop.front import FRONT_PARTS, FrontEnd, kept_level
-from espnet2_sop.inference import sorted_batches
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture.loader import MixtureWaveforms, open_store
 from espnet2_sop.text.vocabulary import load_vocabulary

@@ -9,37 +9,16 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.llm.cache import RowCache, has_plain_cache
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.draft import Draft, PassCost, lookahead
+from espnet2_sop.llm.effort import Effort
 from espnet2_sop.llm.prompt import LLMInput
 
 # Measured on SmolLM2-135M; they change the speed, not the output. Of several tokens, keys are copied for every group of
 # heads, and in float32 a single row and token makes products with a vector, for which CPUs have a faster way.
 CPU_COST = {torch.float32: PassCost(several=28, single=20), torch.bfloat16: PassCost(several=40, single=32)}
+CPU_COST[torch.float16] = CPU_COST[torch.bfloat16]  # not measured
 CUDA_COST = PassCost(several=256, single=256)  # about the arithmetic intensity of recent GPUs; not measured
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What it took to write one output, or several.
-
-    Attributes:
-        passes: Forward passes of the LLM, that over the prompt included.
-        tokens: Tokens written, with the end of sequence.
-        verified: Tokens of drafts that were verified in these passes.
-        accepted: Those of them that were the model's own choice.
-    """
-
-    passes: int = 0
-    tokens: int = 0
-    verified: int = 0
-    accepted: int = 0
-
-    def __add__(self, other: "Effort") -> "Effort":
-        return Effort(
-            self.passes + other.passes,
-            self.tokens + other.tokens,
-            self.verified + other.verified,
-            self.accepted + other.accepted,
-        )
+SCORED_AT_ONCE = 64  # positions whose logits are brought to float32 together: with a large vocabulary they are large
+Choices = tuple[list[int], list[float]]  # ids of one row and their log-probabilities
 
 
 @dataclass
@@ -52,6 +31,7 @@ class Row:
         room: Most tokens it may have.
         draft: Of its text.
         ids: What is written.
+        log_probs: Log-probability of each of them.
         effort: What that took.
     """
 
@@ -60,18 +40,20 @@ class Row:
     room: int
     draft: Draft
     ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
     effort: Effort = Effort()
 
     def limit(self) -> int:
         """Tokens of the draft that could be verified now; the model adds one of its own to them."""
         return min(len(self.draft.tokens) - self.draft.position, self.room - len(self.ids) - 1)
 
-    def take(self, verified: list[int], chosen: list[int], eos_id: int) -> bool:
+    def take(self, verified: list[int], chosen: list[int], log_probs: list[float], eos_id: int) -> bool:
         """Takes the tokens over that the model agrees with and its own next one.
 
         Args:
             verified: V tokens of the draft.
             chosen: The model's V + 1 choices: for each of them, and behind the last.
+            log_probs: Of the choices.
             eos_id: End of sequence.
 
         Returns:
@@ -83,7 +65,9 @@ class Row:
         self.effort += Effort(1, len(new), len(verified), accepted)
         ended = new[-1] == eos_id
         self.draft.refine(verified, chosen[: index_of(eos_id, chosen)], accepted + 1)
-        self.ids += new[:-1] if ended else new
+        kept = len(new) - ended
+        self.ids += new[:kept]
+        self.log_probs += log_probs[:kept]
         for token in new:
             self.draft.follow(token)
         return ended or len(self.ids) >= self.room
@@ -102,7 +86,7 @@ def generate(
     room: list[int],
     num_beams: int = 1,
     drafts: list[list[int]] | None = None,
-) -> tuple[list[list[int]], list[Effort | None]]:
+) -> tuple[list[list[int]], list[list[float]], list[Effort | None]]:
     """Writes the text of every row.
 
     Args:
@@ -114,7 +98,8 @@ def generate(
         drafts: Ids that each output is expected to be, right or wrong; they change the speed only.
 
     Returns:
-        B lists of ids without the end of sequence, and the effort of each.
+        B lists of ids without the end of sequence, the log-probability of each id behind those before it, and the
+        effort of each row.
 
     Raises:
         UserError: A prompt does not fit into the LLM's context.
@@ -131,7 +116,35 @@ def generate(
     )
     output = llm.base.generate(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config)
     rows = [ids[: min(n, index_of(eos_id, ids))] for ids, n in zip(output.tolist(), room, strict=True)]
-    return rows, [None] * len(room)
+    return rows, score(llm, inputs, rows), [None] * len(room)
+
+
+def score(llm: AdaptedCausalLM, inputs: LLMInput, rows: list[list[int]]) -> list[list[float]]:
+    """Log-probabilities of outputs that are known, in one pass.
+
+    Args:
+        llm: The LLM with its adapters chosen.
+        inputs: Left-padded prompts (PromptBuilder.build without targets).
+        rows: B lists of ids behind the prompts.
+
+    Returns:
+        The log-probability of each id behind the prompt and the ids before it.
+    """
+    device, prompt = inputs.embeds.device, inputs.embeds.size(1)
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
+    embeds = torch.cat([inputs.embeds, llm.embed(ids.to(device))], 1)
+    mask = torch.nn.functional.pad(inputs.mask, (0, ids.size(1)), value=True)  # nothing looks at what is behind
+    states = llm.hidden_states(embeds, mask, (mask.cumsum(1) - 1).clamp(min=0))[:, prompt - 1 :]
+    return [
+        log_prob(llm.logits(state[: len(row)]), torch.tensor(row, dtype=torch.long, device=device)).tolist()
+        for state, row in zip(states, rows, strict=True)
+    ]
+
+
+def log_prob(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities (N,) float32 of the ids (N,) under the logits (N, V)."""
+    total = [part.float().logsumexp(-1) for part in logits.split(SCORED_AT_ONCE)]
+    return logits.gather(-1, ids[:, None])[:, 0].float() - torch.cat(total)
 
 
 def can_verify(llm: AdaptedCausalLM) -> bool:
@@ -156,7 +169,7 @@ def room_in_context(llm: AdaptedCausalLM, prompts: list[int], room: list[int]) -
 
 def verify(
     llm: AdaptedCausalLM, inputs: LLMInput, eos_id: int, room: list[int], drafts: list[list[int]]
-) -> tuple[list[list[int]], list[Effort]]:
+) -> tuple[list[list[int]], list[list[float]], list[Effort]]:
     """Greedy decoding that reads several tokens of a draft at once and keeps those that the model would have written.
 
     The first pass reads the prompt and the beginning of the draft. Every pass yields the longest prefix that agrees
@@ -179,21 +192,21 @@ def verify(
         number = lookahead([row.draft for row in rows], limits, cost) if any(limits) else 0
         verified = [row.draft.ahead(min(number, n)) for row, n in zip(rows, limits, strict=True)]
         if prompts:
-            chosen = _read_prompts(llm, prompts, verified, cache)
+            choices = _read_prompts(llm, prompts, verified, cache)
             prompts = []
         else:
-            chosen = _read_tokens(llm, rows, verified, cache, eos_id)
-        ended = [row.take(v, c, eos_id) for row, v, c in zip(rows, verified, chosen, strict=True)]
+            choices = _read_tokens(llm, rows, verified, cache, eos_id)
+        ended = [row.take(tokens, *chosen, eos_id) for row, tokens, chosen in zip(rows, verified, choices, strict=True)]
         if any(ended):
             done += [row for row, end in zip(rows, ended, strict=True) if end]
             left = [i for i, end in enumerate(ended) if not end]
             rows = [rows[i] for i in left]
             cache.keep(torch.tensor(left, dtype=torch.long, device=inputs.embeds.device))
     done.sort(key=lambda row: row.index)
-    return [row.ids for row in done], [row.effort for row in done]
+    return [row.ids for row in done], [row.log_probs for row in done], [row.effort for row in done]
 
 
-def _read_prompts(llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache) -> list[list[int]]:
+def _read_prompts(llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache) -> list[Choices]:
     """Runs prompts (L_i, D) and the drafts behind them: the model's choices behind each prompt and each token."""
     device = prompts[0].device
     words = llm.embed(torch.tensor([token for tokens in verified for token in tokens], dtype=torch.long, device=device))
@@ -207,7 +220,7 @@ def _read_prompts(llm, prompts: list[torch.Tensor], verified: list[list[int]], c
     return _choices(llm, hidden, [len(p) - 1 for p in prompts], verified)
 
 
-def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCache, padding_id: int) -> list[list[int]]:
+def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCache, padding_id: int) -> list[Choices]:
     """Runs the last token of each row and the draft behind it: the model's choices behind each of them."""
     device = llm.sc_input.device
     tokens = [[row.ids[-1], *draft] for row, draft in zip(rows, verified, strict=True)]
@@ -227,10 +240,13 @@ def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCach
     return _choices(llm, states, [0] * len(rows), verified)
 
 
-def _choices(llm, states: torch.Tensor, firsts: list[int], verified: list[list[int]]) -> list[list[int]]:
+def _choices(llm, states: torch.Tensor, firsts: list[int], verified: list[list[int]]) -> list[Choices]:
     """States (B, L, D), from column `firsts` (B,) on -> greedy choices behind it and behind each verified token."""
     sizes = [len(tokens) + 1 for tokens in verified]
     places = [(i, first + n) for i, (first, size) in enumerate(zip(firsts, sizes, strict=True)) for n in range(size)]
     rows, columns = torch.tensor(places, device=states.device).T
-    best = iter(llm.logits(states[rows, columns]).argmax(-1).tolist())
-    return [[next(best) for _ in range(size)] for size in sizes]
+    logits = llm.logits(states[rows, columns])
+    best = logits.argmax(-1)
+    chosen = iter(zip(best.tolist(), log_prob(logits, best).tolist(), strict=True))
+    choices = [[next(chosen) for _ in range(size)] for size in sizes]
+    return [([token for token, _ in row], [value for _, value in row]) for row in choices]

@@ -40,6 +40,10 @@ class LLMTokenizer:
         """Ids of one talker -> words on one line, one space between them; special tokens are dropped."""
         return " ".join(self.hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).split())
 
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The tokens as the vocabulary spells them, e.g. with a mark where a word starts."""
+        return self.hf.convert_ids_to_tokens(ids)
+
     def encode_serialized(self, text: str) -> list[int]:
         """`a b <sc> c` -> ids of a b, sc, ids of c, end of sequence."""
         talkers = [self.encode(words) for words in split_talkers(text)]

@@ -14,15 +14,24 @@ from espnet2_sop.mixture import SAMPLE_RATE
 LONG_FILE = 600 * SAMPLE_RATE
 
 
-def _open(path: str, first_channel: bool) -> soundfile.SoundFile:
+def open_audio(path: str) -> soundfile.SoundFile:
+    """Opens an audio file of any kind.
+
+    Raises:
+        UserError: Missing, empty or unreadable.
+    """
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such audio file; paths are relative to the working directory")
     if os.path.getsize(path) == 0:
         raise UserError(f"{path}: the audio file is empty (0 bytes)")
     try:
-        audio = soundfile.SoundFile(path)
+        return soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path}: not a readable audio file ({getattr(error, 'error_string', error)})") from None
+
+
+def _open(path: str, first_channel: bool) -> soundfile.SoundFile:
+    audio = open_audio(path)
     problem = None
     if audio.samplerate != SAMPLE_RATE:
         problem = f"sample rate is {audio.samplerate} Hz, {SAMPLE_RATE} Hz is needed; resample the file"

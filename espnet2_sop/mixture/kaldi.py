@@ -7,7 +7,7 @@ from espnet2_sop.files import read_kaldi
 from espnet2_sop.mixture.spans import Span, listed, require_files, seconds
 
 
-def _recordings(path: Path) -> dict[str, str]:
+def read_wav_scp(path: Path) -> dict[str, str]:
     """{recording: audio file} of a wav.scp; commands and archives are refused."""
     recordings = read_kaldi(path)
     for number, (name, value) in enumerate(recordings.items(), 1):
@@ -53,7 +53,7 @@ def read_kaldi_dir(folder: str | Path) -> list[Span]:
             same utterances, or audio files are missing (all are named).
     """
     folder = Path(folder)
-    parts = _parts(folder, _recordings(folder / "wav.scp"))
+    parts = _parts(folder, read_wav_scp(folder / "wav.scp"))
     texts, speakers = read_kaldi(folder / "text"), read_kaldi(folder / "utt2spk")
     source = "segments" if (folder / "segments").is_file() else "wav.scp"
     for name, table in ((source, parts), ("utt2spk", speakers)):

@@ -19,6 +19,8 @@ class TalkerVocabulary(Protocol):
 
     def decode(self, ids: list[int]) -> str: ...
 
+    def pieces(self, ids: list[int]) -> list[str]: ...
+
     def starts_word(self, token: int) -> bool: ...
 
 
@@ -40,6 +42,9 @@ class SentencePieceVocabulary:
 
     def decode(self, ids: list[int]) -> str:
         return self.spm.decode(ids)
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        return self.spm.id_to_piece(ids)
 
     def starts_word(self, token: int) -> bool:
         return self.spm.id_to_piece(token).startswith("\u2581")

@@ -97,7 +97,7 @@ def run_cases(model, mode: str, data: str, number: int) -> list[Case]:
 
     def keep(llm, inputs, eos_id, room, num_beams, drafts):
         cases.append(Case(inputs.embeds[0], room[0], drafts[0] if drafts else []))
-        return [[]], [None]
+        return [[]], [[]], [None]
 
     inference.generate, original = keep, inference.generate
     try:
@@ -150,7 +150,7 @@ def of_ours(llm, cases: list[Case], eos: int, draft: bool, efforts: list | None 
     from espnet2_sop.llm.decode import generate
 
     drafts = [c.draft for c in cases] if draft else None
-    written, took = generate(llm, batch_of(cases), eos, [c.room for c in cases], 1, drafts)
+    written, _, took = generate(llm, batch_of(cases), eos, [c.room for c in cases], 1, drafts)
     if efforts is not None:
         efforts += took
     return written

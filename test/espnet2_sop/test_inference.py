@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
-from espnet2_sop.inference import Decoder, decode_set, read_partial, require_mode, sorted_batches
+from espnet2_sop.hypotheses import read_partial
+from espnet2_sop.inference import Decoder, decode_set, require_mode
 
 
 @pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])

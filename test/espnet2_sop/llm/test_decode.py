@@ -92,7 +92,7 @@ def test_no_draft_changes_the_output(tiny_llm, tokenizer, kwargs):
         assert generate(llm, together, eos, room)[0] == truth
         for _ in range(60):
             drafts = [spoil(rng, ids, llm.sc_id, vocabulary) for ids in truth]
-            written, took = generate(llm, together, eos, room, drafts=drafts)
+            written, _, took = generate(llm, together, eos, room, drafts=drafts)
             assert written == truth
             efforts = sum(took, efforts)
         for i in range(6):
@@ -117,18 +117,41 @@ def test_greedy_is_that_of_transformers(tiny_llm, untied_llm, tokenizer):
         )
         expected = [[*ids, 1][: [*ids, 1].index(1)] for ids in expected.tolist()]
         assert generate(llm, inputs, 1, [ROOM] * 5)[0] == expected
-        written, took = generate(llm, inputs, 1, [ROOM] * 5, drafts=expected)
+        written, _, took = generate(llm, inputs, 1, [ROOM] * 5, drafts=expected)
         assert written == expected
         assert all(effort.passes < len(ids) for effort, ids in zip(took, expected, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_log_probs_are_those_of_transformers(tiny_llm, tokenizer, beams):
+    """`compute_transition_scores` of transformers for the same outputs, with and without drafts, right or wrong."""
+    from transformers import GenerationConfig
+
+    llm = build(tiny_llm, tokenizer)
+    inputs, _ = prompts(llm, tokenizer, 5)
+    eos = generate(llm, inputs, -1, [ROOM] * 5)[0][2][5]  # a token that is written: some rows end early
+    config = GenerationConfig(max_new_tokens=ROOM, do_sample=False, num_beams=beams, eos_token_id=eos, pad_token_id=eos,
+                              return_dict_in_generate=True, output_scores=True)  # fmt: skip
+    output = llm.base.generate(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config)
+    scores = llm.base.compute_transition_scores(
+        output.sequences, output.scores, getattr(output, "beam_indices", None), normalize_logits=beams == 1
+    )
+    drafts = [None, [ids[:4] + [7] + ids[4:] for ids in output.sequences.tolist()], output.sequences.tolist()]
+    for draft in drafts if beams == 1 else [None]:
+        written, log_probs, _ = generate(llm, inputs, eos, [ROOM] * 5, beams, draft)
+        assert beams > 1 or {len(ids) < ROOM for ids in written} == {True, False}
+        for ids, own, theirs in zip(written, log_probs, scores.tolist(), strict=True):
+            assert own == pytest.approx(theirs[: len(ids)], abs=1e-4) and len(own) == len(ids)
 
 
 @torch.no_grad()
 def test_effort_counts_every_token_once(tiny_llm, tokenizer):
     llm = build(tiny_llm, tokenizer)
     inputs, _ = prompts(llm, tokenizer, 3)
-    plain, took = generate(llm, inputs, 1, [ROOM] * 3)
+    plain, _, took = generate(llm, inputs, 1, [ROOM] * 3)
     assert took == [Effort(ROOM, ROOM)] * 3, "without a draft every token takes a pass"
-    _, took = generate(llm, inputs, 1, [ROOM] * 3, drafts=plain)
+    _, _, took = generate(llm, inputs, 1, [ROOM] * 3, drafts=plain)
     assert all(e.tokens == ROOM == e.passes + e.accepted and e.accepted == e.verified for e in took)
 
 
@@ -136,7 +159,7 @@ def test_effort_counts_every_token_once(tiny_llm, tokenizer):
 def test_output_ends_with_the_context(tiny_llm, tokenizer, monkeypatch):
     llm = build(tiny_llm, tokenizer)
     inputs, _ = prompts(llm, tokenizer, 3)
-    plain, _ = generate(llm, inputs, 1, [ROOM] * 3)
+    plain, _, _ = generate(llm, inputs, 1, [ROOM] * 3)
     lengths = inputs.mask.sum(1).tolist()
     monkeypatch.setattr(llm.base.config, "max_position_embeddings", max(lengths) + 2)
     expected = [ids[: max(lengths) + 2 - n] for ids, n in zip(plain, lengths, strict=True)]
@@ -152,8 +175,8 @@ def test_bf16_with_a_draft_is_greedy_up_to_rounding(tiny_llm, tokenizer):
     """In bfloat16 a pass over several tokens rounds otherwise than one over one; most outputs are the same."""
     llm = build(tiny_llm, tokenizer, dtype="bfloat16")
     inputs, _ = prompts(llm, tokenizer, 12)
-    plain, _ = generate(llm, inputs, 1, [ROOM] * 12)
-    written, _ = generate(llm, inputs, 1, [ROOM] * 12, drafts=plain)
+    plain, _, _ = generate(llm, inputs, 1, [ROOM] * 12)
+    written, _, _ = generate(llm, inputs, 1, [ROOM] * 12, drafts=plain)
     assert sum(a == b for a, b in zip(plain, written, strict=True)) >= 6
 
 
@@ -170,9 +193,10 @@ def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse(tiny_llm, tokenize
         probs = llm.logits(hidden[rows.label_rows, rows.label_columns]).log_softmax(-1)
         return probs.gather(1, rows.labels[:, None]).sum().item()
 
-    (greedy,), _ = generate(llm, inputs, 1, [3])
-    (beam,), took = generate(llm, inputs, 1, [3], num_beams=300)
+    (greedy,), _, _ = generate(llm, inputs, 1, [3])
+    (beam,), log_probs, took = generate(llm, inputs, 1, [3], num_beams=300)
     assert score(beam) >= score(greedy)
+    assert sum(log_probs[0]) == pytest.approx(score(beam), abs=1e-4)
     assert took == [None]
 
 

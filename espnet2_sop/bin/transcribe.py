@@ -1,0 +1,129 @@
+"""`espnet2-sop transcribe`: audio files to transcripts with a trained model."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet2_sop import origin
+from espnet2_sop.errors import UserError
+
+FORMATS = ("text", "json", "seglst", "stm", "vtt", "srt")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="espnet2-sop transcribe",
+        description="Writes what every talker says, in order of speaking start. OUT/ gets text, transcripts.json, "
+        "hyp.seglst.json, hyp.stm, ID.vtt or ID.srt; without --out, the transcript of one recording is printed. An "
+        "interrupted run goes on; a recording that cannot be read does not end it.",
+    )
+    parser.add_argument("audio", nargs="+", help="audio files of any format, sample rate and length; or wav.scp files")
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="output folder of espnet2-sop train, folder or zip of espnet2-sop pack, or a Hugging Face id",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit of the Hugging Face repository")
+    parser.add_argument("--checkpoint", help="file in the model's folder (default: the packed or the averaged one)")
+    parser.add_argument("--mode", choices=("ctc", "sot", "sop"), help="default: what the model was trained for")
+    parser.add_argument("--out", help="folder to make; what is there of the same model and options is kept")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["text"], help="one or several (default text)")
+    parser.add_argument("--channel", type=int, help="index of the channel, from 0 (default: the mean of all)")
+    parser.add_argument(
+        "--max_seconds", type=float, default=30, help="longer recordings are cut at pauses (default 30)"
+    )
+    parser.add_argument("--pause_seconds", type=float, default=0.8, help="shortest pause for that (default 0.8)")
+    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument("--batch_size", type=int, default=32, help="most segments in a batch (default 32)")
+    parser.add_argument(
+        "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
+    )
+    parser.add_argument("--ngpu", type=int, default=0, help="0 is CPU (default)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the LLM's frozen weights (default: that of the training)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="transcribe again what is there")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    from espnet2_sop.transcribe.model import find_weights
+    from espnet2_sop.transcribe.recordings import find_recordings
+    from espnet2_sop.transcribe.segmentation import check_limits
+
+    recordings = find_recordings(args.audio)
+    if not args.out and len(recordings) * len(args.format) > 1:
+        raise UserError("--out: several recordings or formats need a folder; without one, a single one is printed")
+    check_limits(args.max_seconds, args.pause_seconds)
+    weights = find_weights(args.model, args.revision, args.checkpoint)
+    out = Path(args.out) if args.out else None
+    if out:
+        prepare(out, weights, args)
+
+    from espnet2_sop.transcribe import formats
+    from espnet2_sop.transcribe.run import Transcriber
+
+    transcriber = Transcriber(
+        lambda: open_model(args, weights), recordings, args.channel, out / origin.PARTIAL if out else None
+    )
+    transcripts = transcriber()
+    if out and transcripts:
+        formats.write(out, args.format, transcripts)
+    for transcript in transcripts if not out else ():
+        print(formats.render(args.format[0], transcript), end="")
+    report(transcriber.bad, len(recordings))
+
+
+def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
+    """Makes the folder ready for the results of this model with these options.
+
+    Raises:
+        UserError: It has results of another model, or with other options.
+    """
+    names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "dtype")
+    now = {
+        "options": {name: getattr(args, name) for name in names},
+        "files": {"model": origin.fingerprint(weights), "config": origin.fingerprint(weights.parent / "config.yaml")},
+    }
+    changed = origin.changes(out, now)
+    if changed and not args.overwrite:
+        raise UserError(
+            f"--out {out}: was made with something else ({origin.listed(changed)}); give another folder or --overwrite"
+        )
+    if args.overwrite or changed is None:
+        (out / origin.PARTIAL).unlink(missing_ok=True)
+        origin.write_origin(out, now)
+
+
+def open_model(args: argparse.Namespace, weights: Path):
+    from espnet2_sop import Speech2Text
+
+    return Speech2Text.from_pretrained(
+        weights.parent,
+        checkpoint=weights.name,
+        mode=args.mode,
+        device="cuda" if args.ngpu else "cpu",
+        dtype=args.dtype,
+        num_beams=args.beam,
+        max_seconds=args.max_seconds,
+        pause_seconds=args.pause_seconds,
+        batch_size=args.batch_size,
+        batch_seconds=args.batch_seconds,
+    )
+
+
+def report(bad: dict[str, str], number: int) -> None:
+    """Says which recordings have no transcript.
+
+    Raises:
+        UserError: There are some.
+    """
+    if len(bad) == number == 1:
+        raise UserError(*bad.values())
+    for reason in bad.values():
+        print(f"espnet2-sop transcribe: no transcript: {reason}", file=sys.stderr)
+    if bad:
+        raise UserError(f"{len(bad)} of {number} recordings have no transcript, see above; the others are done")

@@ -1,0 +1,1 @@
+"""Recordings in, transcripts out: reading, cutting at pauses, subtitles and other formats."""
