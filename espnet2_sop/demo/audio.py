@@ -58,4 +58,4 @@ def peaks(samples: np.ndarray) -> list[float]:
     number = int(np.clip(len(samples) / SAMPLE_RATE * PEAKS_PER_SECOND, 1, MOST_PEAKS))
     edges = np.linspace(0, len(samples), number, endpoint=False).astype(int)
     outline = np.maximum.reduceat(np.abs(samples), edges)
-    return np.round(outline / outline.max(), 3).tolist()
+    return np.round(outline.astype(float) / outline.max(), 3).tolist()

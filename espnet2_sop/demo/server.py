@@ -101,6 +101,19 @@ class DemoServer(ThreadingHTTPServer):
             raise UserError(f"--port {port}: {hint}, such as --port {port + 1}") from None
 
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return ipaddress.ip_address(self.server_address[0]).is_loopback
+
+    @property
+    def address(self) -> str:
+        """Of the page, on this machine."""
+        host, port = self.server_address[:2]
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "localhost"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
     def server_bind(self) -> None:
         """Without the look-up of the full name of the host, which can take seconds and is not needed."""
         TCPServer.server_bind(self)

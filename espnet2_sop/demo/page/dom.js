@@ -27,4 +27,7 @@ export const colour = (number) => `t${(number - 1) % 6}`;
 
 export const chip = (number) => make("span", { class: `chip ${colour(number)}`, "aria-hidden": "true" }, String(number));
 
+/** Groups items in the order in which their keys first come: [[key, items], ...]. */
+export const groups = (items, key) => [...Map.groupBy(items, key)];
+
 export const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;

@@ -70,6 +70,8 @@ function heard(audio, event) {
     progress(`Waiting for ${plural(event.ahead, "other recording")} …`, null);
   } else if (event.event === "working") {
     progress("The model is listening …", event.expected);
+  } else if (event.event === "heard") {
+    heardSeconds = event.seconds;
   } else {
     audio.results[event.mode] = event;
     show(event);
@@ -90,7 +92,7 @@ function show(result) {
   say(result.talkers.map((talker) => `Talker ${talker.number}: ${talker.text}.`).join(" ") || "No words.");
 }
 
-let ticking;
+let ticking, heardSeconds = 0;
 
 /** A line and a bar; `expected` seconds let the bar grow, null lets it sway. */
 function progress(text, expected) {
@@ -100,10 +102,12 @@ function progress(text, expected) {
   const tick = () => {
     const seconds = (performance.now() - begun) / 1000;
     $("progress-text").textContent = seconds < 1 ? text : `${text} ${seconds.toFixed(0)} s`;
-    if (expected !== null) bar.firstElementChild.style.width = `${100 * (1 - Math.exp((-2 * seconds) / expected))}%`;
+    const guess = expected === null ? 0 : 1 - Math.exp((-2 * seconds) / expected);
+    const share = Math.max(guess, heardSeconds / (player.seconds || Infinity)); // of a long one the parts are known
+    bar.classList.toggle("swaying", !share);
+    bar.firstElementChild.style.width = share ? `${100 * share}%` : "";
   };
-  bar.classList.toggle("swaying", expected === null);
-  bar.firstElementChild.style.width = "";
+  heardSeconds = 0;
   $("progress").hidden = false;
   $("input").setAttribute("aria-busy", "true");
   say(text);

@@ -1,6 +1,6 @@
 // The time line: ruler, waveform and one lane for each talker, with the words of the prompt at their times.
 
-import { chip, colour, make, makeSvg } from "/dom.js";
+import { chip, colour, groups, make, makeSvg } from "/dom.js";
 
 const MOST_ROWS = 3; // of words in a lane; where more would be needed, the time line grows and scrolls
 const ROW = 26; // px
@@ -26,6 +26,8 @@ export class Timeline {
     this.seconds = seconds;
     this.peaks = peaks;
     this.talkers = [];
+    this.lanes = [];
+    this.parts = [];
     this.zoom = 1;
     this.box.scrollLeft = 0;
     this.draw();
@@ -33,6 +35,8 @@ export class Timeline {
 
   setTalkers(talkers) {
     this.talkers = talkers.filter((talker) => talker.words.length);
+    this.lanes = groups(this.talkers, (talker) => talker.number).sort((a, b) => a[0] - b[0]);
+    this.parts = [...new Set(talkers.map((talker) => talker.segment[0]))];
     this.draw();
   }
 
@@ -54,7 +58,7 @@ export class Timeline {
     const width = Math.ceil(Math.max(this.width, this.scale * this.seconds, ...ends));
     this.playhead = make("div", { class: "playhead" });
     this.inner = make("div", { class: "inner" }, this.ruler(), this.wave(),
-      ...this.talkers.map((talker) => this.lane(talker)), this.playhead);
+      ...this.lanes.map(([number, talkers]) => this.lane(number, talkers)), ...this.borders(), this.playhead);
     this.inner.style.width = `${width}px`;
     this.box.replaceChildren(this.inner);
     this.buttons = [...this.box.querySelectorAll("button")];
@@ -68,7 +72,7 @@ export class Timeline {
     let scale = Math.min(this.width / this.seconds,
       ...words.map((word) => (this.width - this.textWidth(word)) / word.start)); // one at 0 has all the room
     scale = Math.max(scale, (0.8 * this.width) / this.seconds);
-    while (scale < MOST_PIXELS_PER_SECOND && this.talkers.some((t) => this.rows(t.words, scale).most >= MOST_ROWS)) {
+    while (scale < MOST_PIXELS_PER_SECOND && this.lanes.some(([, own]) => this.rows(own, scale).most >= MOST_ROWS)) {
       scale *= 1.1;
     }
     return scale;
@@ -79,9 +83,9 @@ export class Timeline {
   }
 
   /** Puts each word into the first row of its lane in which it has room. */
-  rows(words, scale) {
+  rows(talkers, scale) {
     const ends = [];
-    const places = words.map((word) => {
+    const places = talkers.flatMap((talker) => talker.words).map((word) => {
       const left = word.start * scale;
       let row = ends.findIndex((end) => end <= left);
       if (row < 0) row = ends.length;
@@ -119,19 +123,32 @@ export class Timeline {
     return wave;
   }
 
-  lane(talker) {
-    const { places, most } = this.rows(talker.words, this.scale);
-    const from = start(talker), to = Math.max(...talker.words.map((word) => word.end));
-    const span = make("div", { class: "span" });
-    span.style.left = `${from * this.scale}px`;
-    span.style.width = `${Math.max(2, (to - from) * this.scale)}px`;
-    const fates = new Map(talker.changes.map((change) => [change.at, change.kind]));
-    const words = talker.words.map((word, i) => this.word(talker, word, places[i], fates.get(i)));
-    const body = make("div", { class: "words" }, span, ...words);
+  /** The talkers who are `number` in the order of their parts; most often there is one part. */
+  lane(number, talkers) {
+    const { places, most } = this.rows(talkers, this.scale);
+    const rows = places[Symbol.iterator]();
+    const body = make("div", { class: "words" });
+    for (const talker of talkers) {
+      const from = start(talker), to = Math.max(...talker.words.map((word) => word.end));
+      const span = make("div", { class: "span" });
+      span.style.left = `${from * this.scale}px`;
+      span.style.width = `${Math.max(2, (to - from) * this.scale)}px`;
+      const fates = new Map(talker.changes.map((change) => [change.at, change.kind]));
+      body.append(span, ...talker.words.map((word, i) => this.word(talker, word, rows.next().value, fates.get(i))));
+    }
     body.style.height = `${(most + 1) * ROW + 8}px`;
-    const name = `Talker ${talker.number}, starts at ${from.toFixed(2)} s`;
-    const title = make("div", { class: "lane-title" }, chip(talker.number), `starts at ${from.toFixed(2)} s`);
-    return make("div", { class: `lane ${colour(talker.number)}`, role: "group", "aria-label": name }, title, body);
+    const when = this.parts.length > 1 ? "of each part" : `starts at ${start(talkers[0]).toFixed(2)} s`;
+    const title = make("div", { class: "lane-title" }, chip(number), when);
+    return make("div", { class: `lane ${colour(number)}`, role: "group", "aria-label": `Talker ${number}, ${when}` },
+      title, body);
+  }
+
+  borders() {
+    return this.parts.slice(1).map((time) => {
+      const border = make("div", { class: "border" });
+      border.style.left = `${time * this.scale}px`;
+      return border;
+    });
   }
 
   word(talker, word, row, fate) {

@@ -1,6 +1,7 @@
 // The words of the talkers: the prompt, the final text and what changed between them; files for download.
 
-import { $, chip, colour, make, plural } from "/dom.js";
+import { $, chip, colour, groups, make, plural } from "/dom.js";
+import { clock } from "/player.js";
 
 const TYPES = { json: "JSON", seglst: "SegLST", vtt: "WebVTT" };
 const ENDINGS = { json: "json", seglst: "seglst.json", vtt: "vtt" };
@@ -16,15 +17,26 @@ export function showResult(result, name, playFrom) {
   const changed = result.mode === "sop" && talkers.some((talker) => talker.changes.some((c) => c.kind !== "correct"));
   $("summary").textContent = summary(result);
   $("marks").hidden = !changed;
-  $("talkers").replaceChildren(...(talkers.length ? talkers.map((talker) => article(talker, result.mode, playFrom))
-    : [make("p", { class: "empty" }, "No words: the model heard nobody speak.")]));
+  const parts = groups(talkers, (talker) => talker.segment[0]);
+  $("talkers").replaceChildren(...parts.flatMap(([, own]) => [
+    ...(parts.length > 1 ? [make("h3", { class: "part soft" }, own[0].segment.map(clock).join(" – "))] : []),
+    ...own.map((talker) => article(talker, result.mode, playFrom)),
+  ]));
+  if (!talkers.length) {
+    $("talkers").append(make("p", { class: "empty" }, "No words: the model heard nobody speak."));
+  } else if (parts.length > 1) {
+    $("talkers").prepend(make("p", { class: "soft part" }, "A long recording is cut at pauses. Talkers are counted anew " +
+      "in each part: the same number may be another person."));
+  }
   showSerialized(result);
   document.querySelector(".downloads").replaceChildren(...downloads(result.files, name));
   $("result").hidden = false;
 }
 
 function summary({ talkers, counts, mode }) {
-  const who = plural(talkers.length, "talker");
+  const parts = groups(talkers, (talker) => talker.segment[0]);
+  const most = Math.max(0, ...talkers.map((talker) => talker.number));
+  const who = parts.length > 1 ? `${parts.length} parts, up to ${plural(most, "talker")}` : plural(most, "talker");
   if (mode === "ctc") return `${who}; written by the CTC heads alone, no LLM.`;
   if (mode === "sot") return `${who}; written by the LLM from the speech alone, without a prompt.`;
   const changes = [["substituted", "replaced"], ["deleted", "dropped"], ["added", "added"]]
@@ -39,7 +51,7 @@ function article(talker, mode, playFrom) {
   const title = make("h3", {}, chip(number), `Talker ${number}`);
   const facts = [];
   if (talker.onset !== null) facts.push(`starts at ${talker.onset.toFixed(2)} s`);
-  if (talker.confidence !== null) facts.push(`confidence ${talker.confidence.toFixed(2)}`);
+  facts.push(`confidence ${talker.confidence.toFixed(2)}`);
   title.append(make("span", { class: "soft" }, facts.join(", ")));
   const final = make("p", { class: "final" });
   if (mode === "sop") final.append(...talker.changes.flatMap((change) => [word(change, talker.words, playFrom), " "]));

@@ -4,12 +4,12 @@ import contextlib
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,26 +17,16 @@ import pytest
 import soundfile
 
 from espnet2_sop.text.ctm import TimedWord
+from espnet2_sop.transcribe.talker import Talker
 
 
-@dataclass(frozen=True)
-class Talker:
-    """The interface of Speech2Text's talkers, as far as the page needs it."""
-
-    text: str
-    onset: float | None
-    confidence: float | None
-    prompt: str | None
-    words: tuple[TimedWord, ...]
-
-
-def talker(number: int, prompt: str, text: str, onset: float, step: float = 0.35) -> Talker:
+def talker(number: int, prompt: str, text: str, onset: float, step: float = 0.35, segment=(0.0, 9.0)) -> Talker:
     """A talker whose prompt has a word every `step` seconds."""
     words = tuple(
         TimedWord(number, round(onset + step * i, 3), 0.2, word, 0.4 if i == 1 else 0.9)
         for i, word in enumerate(prompt.split())
     )
-    return Talker(text, onset, 0.87, prompt, words)
+    return Talker(text, tuple(text.split()), onset, 0.87, prompt, words, number, *segment)
 
 
 TALKERS = [
@@ -61,11 +51,7 @@ def serving(transcribe, **changes):
     from espnet2_sop.demo.server import DemoServer
     from espnet2_sop.demo.studio import Studio
 
-    def export(talkers, name, seconds):
-        return {"json": json.dumps([t.text for t in talkers]), "vtt": f"WEBVTT {name}"}
-
-    values = {"name": "exp/sop", "transcribe": transcribe, "export": export, "modes": ["sop", "ctc"], "device": "cpu",
-              "max_seconds": 10.0}  # fmt: skip
+    values = {"name": "exp/sop", "transcribe": transcribe, "modes": ["sop", "ctc"], "device": "cpu", "max_seconds": 10}
     server = DemoServer("127.0.0.1", 0)
     server.studio = Studio(**values | changes)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -84,6 +70,7 @@ def tools():
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ANSWER_SECONDS = 30
 
 
 class Browser:
@@ -127,6 +114,8 @@ class Browser:
         os.write(self.write_end, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self.rest:
+                if not select.select([self.read_end], [], [], ANSWER_SECONDS)[0]:
+                    raise TimeoutError(f"Chromium has not answered {method} within {ANSWER_SECONDS} s")
                 part = os.read(self.read_end, 1 << 20)
                 if not part:
                     raise RuntimeError("Chromium has ended")

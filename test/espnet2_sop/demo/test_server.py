@@ -22,10 +22,11 @@ def heard():
 
 @pytest.fixture(scope="module")
 def server(tools, heard, tmp_path_factory):
-    def transcribe(waveform, mode):
+    def transcribe(waveform, mode, progress):
         heard.append((waveform, mode))
         if mode == "ctc":
             raise RuntimeError("out of luck")
+        progress(len(waveform) / 16000)
         return tools.TALKERS
 
     example = tmp_path_factory.mktemp("examples") / "two talkers.wav"
@@ -79,15 +80,17 @@ def test_state_names_modes_examples_and_limits(server):
 def test_transcribes_step_by_step(server, tools, heard):
     sound = tools.noise(2.5)
     status, headers, body = ask(server, "/transcribe?mode=sop&name=my%20file.wav", tools.wav(sound))
-    read, working, done = events(body)
+    read, working, part, done = events(body)
     assert status == 200 and headers["Connection"] == "close"
     assert read["event"] == "read" and read["seconds"] == 2.5 and max(read["peaks"]) == 1 and len(read["peaks"]) == 125
-    assert working["event"] == "working"
+    assert working["event"] == "working" and part == {"event": "heard", "seconds": 2.5}
     first, second = done["talkers"]
     assert (first["onset"], first["text"], first["prompt"]) == (0.1, tools.TALKERS[0].text, tools.TALKERS[0].prompt)
     assert second["words"][1] == {"word": "go", "start": 1.55, "end": 1.75, "confidence": 0.4}
     assert done["counts"] == {"substituted": 1, "deleted": 1, "added": 1, "words": 13}
-    assert done["files"]["vtt"] == "WEBVTT my_file"
+    assert json.loads(done["files"]["json"])[0]["id"] == "my_file"
+    assert [row["speaker"] for row in json.loads(done["files"]["seglst"])] == ["1", "2"]
+    assert done["files"]["vtt"].startswith("WEBVTT\n") and "<v Talker 2>" in done["files"]["vtt"]
     waveform, mode = heard[-1]
     assert mode == "sop" and waveform.dtype == np.float32
     np.testing.assert_allclose(waveform, sound, atol=1 / 32767)
@@ -113,7 +116,7 @@ def test_bad_audio_is_one_line_and_never_reaches_the_model(server, tools, heard)
         (b"RIFF this is no audio", 415, "not a readable audio file"),
         (tools.wav(tools.noise(12)), 400, "lasts 12 s, at most 10 s"),
         (tools.wav(np.zeros(16000, "float32")), 400, "silent"),
-        (tools.wav(tools.noise(0.05)), 400, "at least 0.1 s"),
+        (tools.wav(tools.noise(0.05)), 400, "50 ms of audio; 100 ms are needed"),
         (whole[: len(whole) // 2], 415, "not a readable audio file"),
     ]
     for data, expected, words in cases:
@@ -206,7 +209,7 @@ def test_one_call_at_a_time_and_a_bounded_queue(tools):
 
     inside, most, order, gate = [], [], [], threading.Event()
 
-    def transcribe(waveform, mode):
+    def transcribe(waveform, mode, progress):
         inside.append(1)
         most.append(len(inside))
         order.append(len(waveform))
@@ -239,7 +242,7 @@ def test_one_call_at_a_time_and_a_bounded_queue(tools):
 def test_who_went_away_while_waiting_is_not_transcribed(tools):
     gate, calls = threading.Event(), []
 
-    def transcribe(waveform, mode):
+    def transcribe(waveform, mode, progress):
         calls.append(len(waveform))
         gate.wait(20)
         return []
