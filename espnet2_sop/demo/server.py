@@ -97,9 +97,12 @@ class DemoServer(ThreadingHTTPServer):
         except OSError as error:
             if isinstance(error, socket.gaierror):
                 raise UserError(f"--host {host}: no such address on this machine; use 127.0.0.1") from None
-            hint = "is in use; give another" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror}); give another"
+            hint = (
+                "is in use; give another"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used ({error.strerror}); give another"
+            )
             raise UserError(f"--port {port}: {hint}, such as --port {port + 1}") from None
-
 
     @property
     def is_local(self) -> bool:

@@ -85,8 +85,9 @@ class Studio:
             data: The file as it was uploaded.
             mode: One of `modes`.
             name: What the files for download are called.
-            send: Takes events: "read" (seconds, peaks), "waiting" (ahead) once a second, "working" (expected seconds
-                or None), "heard" (seconds of audio that are done) and "done" (mode, spent, talkers, counts, files). What it raises ends the work.
+            send: Takes events; what it raises ends the work. "read" (seconds, peaks), "waiting" (ahead) once a second,
+                "working" (expected seconds or None), "heard" (seconds of audio that are done) and "done" (mode, spent,
+                talkers, counts, files).
 
         Raises:
             UserError: Before any event: the mode or the audio cannot be used. Later: the model refuses the audio.

@@ -85,6 +85,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["train", "--config", tmp_path / "none.yaml"],
         ["cache", "--config", tmp_path / "none.yaml"],
         ["plan", tmp_path / "none.yaml"],
+        ["demo", "--model", tmp_path / "none"],
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
     )
     for command, (status, heavy) in found.items():

@@ -122,11 +122,12 @@ function hideProgress() {
 }
 
 async function toggleRecording() {
-  const button = $("record");
+  const button = $("record"), others = document.querySelectorAll("#choose, #examples button");
   if (recorder) {
     const done = recorder;
     recorder = null;
     button.classList.remove("on");
+    others.forEach((other) => { other.disabled = false; });
     $("record-label").textContent = "Record";
     $("level").hidden = true;
     $("drop-hint").hidden = false;
@@ -144,6 +145,7 @@ async function toggleRecording() {
       if (seconds >= state.max_seconds - 0.2 && recorder) toggleRecording();
     });
     button.classList.add("on");
+    others.forEach((other) => { other.disabled = true; });
     $("record-label").textContent = "Stop  0:00.0";
     $("level").hidden = false;
     $("drop-hint").hidden = true;

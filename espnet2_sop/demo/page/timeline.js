@@ -7,6 +7,7 @@ const ROW = 26; // px
 const WORD_PADDING = 14; // px left and right of a word together, and the gap to the next
 const STEPS = [0.5, 1, 2, 5, 10, 30, 60]; // seconds between the marks of the ruler
 const MOST_PIXELS_PER_SECOND = 400;
+const PAUSE = 1; // seconds
 export const UNSURE = 0.5; // words of less confidence are underlined
 
 export class Timeline {
@@ -129,12 +130,14 @@ export class Timeline {
     const rows = places[Symbol.iterator]();
     const body = make("div", { class: "words" });
     for (const talker of talkers) {
-      const from = start(talker), to = Math.max(...talker.words.map((word) => word.end));
-      const span = make("div", { class: "span" });
-      span.style.left = `${from * this.scale}px`;
-      span.style.width = `${Math.max(2, (to - from) * this.scale)}px`;
+      for (const [from, to] of spans(talker.words)) {
+        const span = make("div", { class: "span" });
+        span.style.left = `${from * this.scale}px`;
+        span.style.width = `${Math.max(2, (to - from) * this.scale)}px`;
+        body.append(span);
+      }
       const fates = new Map(talker.changes.map((change) => [change.at, change.kind]));
-      body.append(span, ...talker.words.map((word, i) => this.word(talker, word, rows.next().value, fates.get(i))));
+      body.append(...talker.words.map((word, i) => this.word(talker, word, rows.next().value, fates.get(i))));
     }
     body.style.height = `${(most + 1) * ROW + 8}px`;
     const when = this.parts.length > 1 ? "of each part" : `starts at ${start(talkers[0]).toFixed(2)} s`;
@@ -216,6 +219,17 @@ export class Timeline {
     const seen = x >= scrollLeft && x <= scrollLeft + clientWidth * 0.9;
     if (playing && !seen) this.box.scrollLeft = Math.max(0, x - clientWidth * 0.15);
   }
+}
+
+/** Start and end of the stretches in which words follow each other without a long pause. */
+function spans(words) {
+  const found = [];
+  for (const { start: from, end: to } of words) {
+    const last = found.at(-1);
+    if (last && from - last[1] < PAUSE) last[1] = Math.max(last[1], to);
+    else found.push([from, to]);
+  }
+  return found;
 }
 
 const start = (talker) => talker.onset ?? talker.words[0].start;

@@ -54,7 +54,7 @@ function article(talker, mode, playFrom) {
   facts.push(`confidence ${talker.confidence.toFixed(2)}`);
   title.append(make("span", { class: "soft" }, facts.join(", ")));
   const final = make("p", { class: "final" });
-  if (mode === "sop") final.append(...talker.changes.flatMap((change) => [word(change, talker.words, playFrom), " "]));
+  if (mode !== "sot") final.append(...talker.changes.flatMap((change) => [word(change, talker.words, playFrom), " "]));
   else final.append(talker.text);
   const parts = [title, final];
   if (mode === "sop") {

@@ -144,6 +144,39 @@ def test_recording_is_sent_as_wav(browser, server):
     assert browser.complaints() == []
 
 
+WEBM = """
+(async () => {
+  const context = new AudioContext();
+  const sound = new OscillatorNode(context), out = context.createMediaStreamDestination();
+  sound.connect(out);
+  sound.start();
+  const recorder = new MediaRecorder(out.stream), pieces = [];
+  recorder.ondataavailable = (event) => pieces.push(event.data);
+  const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
+  recorder.start();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  recorder.stop();
+  await stopped;
+  const files = new DataTransfer(), input = document.getElementById('file');
+  files.items.add(new File(pieces, 'a.webm', { type: 'audio/webm' }));
+  input.files = files.files;
+  input.dispatchEvent(new Event('change'));
+})()"""
+
+
+def test_what_only_the_browser_can_decode_is_converted_there(browser, server):
+    browser.open(address(server))
+    browser.run(WEBM)
+    browser.until(DONE)
+    assert 0.5 < float(text(browser, "#facts").split()[0]) < 3
+    browser.open(address(server))
+    browser.run("(() => { const files = new DataTransfer(), input = document.getElementById('file');"
+                "files.items.add(new File(['no audio'], 'x.wav')); input.files = files.files;"
+                "input.dispatchEvent(new Event('change')) })()")  # fmt: skip
+    browser.until(FAILED)
+    assert text(browser, "#error").startswith("Not a readable audio file")
+
+
 def test_waiting_and_working_are_shown(browser, tools):
     gate = threading.Event()
 

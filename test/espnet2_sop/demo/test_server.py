@@ -273,7 +273,13 @@ def test_port_in_use_and_wrong_host_are_one_line(server):
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [("a b.wav", "a_b"), ("../../etc/passwd", "etc_passwd"), ("", "recording"), ("é\n\0x.y.flac", "é_x_y"), ("v1.2 final", "v1_2_final")],
+    [
+        ("a b.wav", "a_b"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("", "recording"),
+        ("é\n\0x.y.flac", "é_x_y"),
+        ("v1.2 final", "v1_2_final"),
+    ],
 )
 def test_plain_names(name, plain):
     assert plain_name(name) == plain
