@@ -87,15 +87,20 @@ function word(change, times, playFrom) {
 }
 
 function showSerialized({ talkers, mode }) {
-  const line = (texts) => texts.filter(Boolean).flatMap((text, i) =>
-    (i ? [" ", make("b", {}, "<sc>"), " ", text] : [text]));
+  const parts = groups(talkers, (talker) => talker.segment[0]).map(([, own]) => own);
   const rows = [];
-  if (mode !== "sot") rows.push(["Prompt (SOP), of the CTC heads", talkers.map((talker) => talker.prompt)]);
-  if (mode !== "ctc") rows.push(["Final text, of the LLM", talkers.map((talker) => talker.text)]);
-  $("serialized").querySelector("dl").replaceChildren(...rows.flatMap(([title, texts]) => {
-    const content = line(texts);
-    return [make("dt", { class: "soft" }, title), make("dd", {}, ...(content.length ? content : ["–"]))];
-  }));
+  if (mode !== "sot") rows.push(["Prompt (SOP), of the CTC heads", parts.map((own) => line(own, "prompt"))]);
+  if (mode !== "ctc") rows.push(["Final text, of the LLM", parts.map((own) => line(own, "text"))]);
+  $("serialized").querySelector("dl").replaceChildren(...rows.flatMap(([title, lines]) => [
+    make("dt", { class: "soft" }, title),
+    ...(lines.length ? lines : [["–"]]).map((content) => make("dd", {}, ...content)),
+  ]));
+}
+
+/** What the talkers of a part said as one text, with the mark of a speaker change between them. */
+function line(talkers, field) {
+  const texts = talkers.map((talker) => talker[field]).filter(Boolean);
+  return texts.flatMap((text, i) => (i ? [" ", make("b", {}, "<sc>"), " ", text] : [text]));
 }
 
 function downloads(files, name) {
