@@ -23,6 +23,7 @@ COMMANDS = {
     "analyse": "what the LLM makes of its prompts: repaired and broken words, quality against final cpWER",
     "table": "gather all scores into RESULTS.md; add an experiment to a file of results",
     "compare": "paired bootstrap between two systems on one test set",
+    "demo": "a local web page: speak, and see who said what",
     "report": "one HTML file of an experiment: results, curves, examples to listen to",
     "pack": "put a trained model into one folder and one zip",
     "upload": "put a packed model on the Hugging Face hub",

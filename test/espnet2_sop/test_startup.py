@@ -87,6 +87,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["plan", tmp_path / "none.yaml"],
         ["transcribe", "--model", tmp_path / "none", tmp_path / "a.wav"],
         ["transcribe", "--model", tmp_path / "none", tmp_path],
+        ["demo", "--model", tmp_path / "none"],
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
         ["upload", tmp_path, "me/model"],
     )

@@ -1,0 +1,1 @@
+"""A local web page to speak to a trained model."""

@@ -1,0 +1,61 @@
+"""Audio that came over HTTP: from bytes in memory to the waveform that a model hears."""
+
+import io
+
+import numpy as np
+import soundfile
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.transcribe.audio import from_waveform
+
+SILENCE_DB = -60.0  # of full scale; a microphone in a quiet room is above
+PEAKS_PER_SECOND = 50
+MOST_PEAKS = 6000
+
+
+class Unreadable(UserError):
+    """The server has no decoder for these bytes; a browser may have one."""
+
+
+def read_audio(data: bytes, max_seconds: float) -> np.ndarray:
+    """Decodes a whole audio file; several channels are averaged, other sample rates are converted.
+
+    Args:
+        data: The file: WAV, FLAC, Ogg, MP3 and what else libsndfile reads.
+        max_seconds: Longest audio to take.
+
+    Returns:
+        Samples (T,) float32, 16 kHz.
+
+    Raises:
+        UserError: Not audio (`Unreadable`), cut off, too long, too short or silent.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as audio:
+            rate, seconds = audio.samplerate, audio.frames / audio.samplerate
+            if seconds > max_seconds:
+                raise UserError(f"the recording lasts {seconds:.0f} s, at most {max_seconds:g} s are taken; cut it")
+            samples = audio.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise Unreadable(f"not a readable audio file ({getattr(error, 'error_string', error)})") from None
+    waveform = from_waveform(samples, rate, name="the recording")
+    if np.abs(waveform).max() < 10 ** (SILENCE_DB / 20):
+        raise UserError(f"the recording is silent (its peak is below {SILENCE_DB:g} dBFS); check the microphone")
+    return waveform
+
+
+def peaks(samples: np.ndarray) -> list[float]:
+    """The outline of a waveform for drawing.
+
+    Args:
+        samples: (T,) float32, 16 kHz.
+
+    Returns:
+        The largest absolute value of each of `PEAKS_PER_SECOND` (fewer in long audio) equal parts of a second, as a
+        share of the largest of all.
+    """
+    number = int(np.clip(len(samples) / SAMPLE_RATE * PEAKS_PER_SECOND, 1, MOST_PEAKS))
+    edges = np.linspace(0, len(samples), number, endpoint=False).astype(int)
+    outline = np.maximum.reduceat(np.abs(samples), edges)
+    return np.round(outline.astype(float) / outline.max(), 3).tolist()
