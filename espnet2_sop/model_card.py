@@ -174,6 +174,7 @@ def binding_license(parts: list) -> str | None:
 
 
 def title(part) -> str:
+    """What a pretrained part is called."""
     return {"encoder_conf": "speech encoder", "llm_conf": "LLM"}[part.option]
 
 

@@ -65,6 +65,7 @@ class SafeTrainer(Trainer):
 
     @classmethod
     def run(cls, *args, trainer_options: SafeTrainerOptions, **kwargs) -> None:
+        """ESPnet's training, with files that are written whole or not at all."""
         cls.options = trainer_options
         with atomic_saves():
             super().run(*args, trainer_options=trainer_options, **kwargs)

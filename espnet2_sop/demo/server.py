@@ -140,6 +140,7 @@ class Handler(BaseHTTPRequestHandler):
     error_message_format, error_content_type = "%(message)s\n", "text/plain; charset=utf-8"
 
     def do_GET(self) -> None:
+        """The page and its files, the state, and the examples."""
         if not self._is_from_here():
             return
         path = self.path.partition("?")[0]
@@ -159,6 +160,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(404, "there is nothing at this address")
 
     def do_POST(self) -> None:
+        """A recording to transcribe; the reply is a stream of events."""
         self.unread = True
         if not self._is_from_here():
             return

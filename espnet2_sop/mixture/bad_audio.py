@@ -95,6 +95,7 @@ class ReadableEpochs(AbsIterFactory):
         self.limit = limit
 
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> ReadableBatches:
+        """The batches of one epoch (from 1)."""
         return ReadableBatches(self.factory.build_iter(epoch, shuffle), (self.mode, epoch), self.log, self.limit)
 
 

@@ -58,6 +58,7 @@ class SentencePieceVocabulary:
         return self.spm.decode(ids)
 
     def pieces(self, ids: list[int]) -> list[str]:
+        """The spelling of each id."""
         return self.spm.id_to_piece(ids)
 
     def starts_word(self, token: int) -> bool:

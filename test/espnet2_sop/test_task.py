@@ -171,7 +171,9 @@ def test_single_talkers_need_a_simulation():
 
     options = argparse.Namespace(data_path_and_name_and_type=[("dump/train/mixtures.jsonl", "speech", "mixture")])
     with pytest.raises(UserError, match="--single_talker_epochs: only a simulation"):
-        SOPTask.build_sequence_iter_factory(argparse.Namespace(single_talker_epochs=1), options, "train")
+        SOPTask.build_sequence_iter_factory(
+            argparse.Namespace(single_talker_epochs=1, bad_audio="strict"), options, "train"
+        )
 
 
 @pytest.mark.parametrize(
