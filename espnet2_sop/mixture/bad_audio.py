@@ -38,6 +38,7 @@ class DropBadAudio:
         store.skip_bad_audio = True
 
     def __call__(self, rows: Sequence[tuple[str, Any]]) -> tuple[list[str], Any, dict[str, str]]:
+        """Collates the rows that were read."""
         bad = {name: self.store.bad[name] for name, _ in rows if name in self.store.bad}
         good = [row for row in rows if row[0] not in bad]
         return (*self.collate(good), bad) if good else ([], {}, bad)

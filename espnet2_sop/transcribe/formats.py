@@ -16,6 +16,7 @@ from espnet2_sop.transcribe.subtitles import srt, vtt
 from espnet2_sop.transcribe.talker import TALKER, Talker
 
 ROW = {"id": str, "path": str, "seconds": float, "talkers": [TALKER]}  # `jsons.misfit` of `to_row`
+KEPT = {**ROW, "file": str}  # what an interrupted run keeps: that, and the fingerprint of the audio file
 
 
 @dataclass(frozen=True)

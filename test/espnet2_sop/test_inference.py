@@ -143,7 +143,7 @@ def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
     decode_set(Decoder(model, "ctc"), tmp_path / "dev", tmp_path / "whole", 60, 2)
     lines = (tmp_path / "whole/text").read_text().splitlines()
     kept = {"id": lines[0].split()[0], "text": "kept", "prompt": "", "onsets": [], "words": []}
-    kept |= {"seconds": 0.1, "audio": 1.0}
+    kept |= {"seconds": 0.1, "audio": 1.0, "effort": None}
     (tmp_path / "again").mkdir()
     (tmp_path / "again/.partial.jsonl").write_text(json.dumps(kept) + "\n" + '{"id": "cut o')
     calls = []
