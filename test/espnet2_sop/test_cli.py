@@ -63,7 +63,7 @@ def test_wrong_options_of_training_are_one_line(tmp_path):
     ):
         with pytest.raises(UserError) as error:
             train.main(argv)
-        assert str(error.value).startswith(message) and "\n" not in str(error.value)
+        assert str(error.value).startswith(message) and r"\n" not in str(error.value)
 
 
 def test_mistake_of_a_spawned_process_is_one_line():
@@ -83,7 +83,7 @@ def test_broken_yaml_names_the_file(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UserError, match=f"c.yaml: {message}") as error:
         read_yaml(tmp_path / "c.yaml")
-    assert "\n" not in str(error.value)
+    assert r"\n" not in str(error.value)
 
 
 def test_vocabulary_of_another_llm_is_refused(tmp_path, llm_vocab, tiny_llm):

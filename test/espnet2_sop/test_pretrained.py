@@ -52,4 +52,4 @@ def test_a_broken_folder_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="encoder_conf.pretrained: .* cannot be loaded") as error:
         HuggingFaceEncoder(str(tmp_path))
-    assert "\n" not in str(error.value)
+    assert r"\n" not in str(error.value)

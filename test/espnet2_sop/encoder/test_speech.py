@@ -84,3 +84,31 @@ def test_downsampler_is_conv_and_glu():
     for t in range(4):
         both = torch.einsum("oik,ki->o", conv.weight, padded[2 * t : 2 * t + 3]) + conv.bias
         torch.testing.assert_close(out[0, t], both[:5] * torch.sigmoid(both[5:]))
+
+
+def test_downsampler_goes_on_from_any_block():
+    """Kept frames of a block pass the later blocks only, each with its own norm."""
+    torch.manual_seed(0)
+    downsampler = ConvDownsampler(4, 5, num_blocks=3)
+    for norm in downsampler.norms:
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    levels = downsampler(torch.randn(2, 16, 4), torch.tensor([16, 16]))
+    for first in (1, 2):
+        again = downsampler(*levels[first - 1], first=first)
+        assert len(again) == 3 - first
+        for (frames, lengths), (expected, sizes) in zip(again, levels[first:], strict=True):
+            torch.testing.assert_close(frames, expected)
+            assert torch.equal(lengths, sizes)
+
+
+def test_masking_in_training_never_takes_padding(tiny_encoder, waves):
+    """Otherwise short mixtures of a batch would be masked less than long ones."""
+    encoder, seen = HuggingFaceEncoder(tiny_encoder, config={"mask_time_prob": 0.4}).train(), []
+    encoder.ssl.encoder.register_forward_pre_hook(lambda module, args, kwargs: seen.append(args[0]), with_kwargs=True)
+    speech, lengths = batch([waves[0][:3000], waves[1]])
+    _, frames = encoder(speech, lengths)
+    for _ in range(9):
+        encoder(speech, lengths)
+    masked = (torch.stack(seen) == encoder.ssl.masked_spec_embed).all(-1)
+    assert masked[:, 1].any() and masked[:, 0, : frames[0]].any() and not masked[:, 0, frames[0] :].any()

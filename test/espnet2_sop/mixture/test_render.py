@@ -148,3 +148,10 @@ def test_a_stored_mixture_is_read_not_mixed(folder):
     np.testing.assert_array_equal(render(mixture, AudioReader()), AudioReader().read(folder / "b.wav"))
     with pytest.raises(UserError, match="a.wav: ends before sample 300 of the manifest; prepare the data again"):
         render(Mixture("m", rows, recording=Recording(str(folder / "a.wav"))), AudioReader())
+
+
+def test_what_is_too_loud_is_cut_off_where_16_bits_end(folder):
+    """The largest sample of a 16-bit file is one step below 1."""
+    source = Source(str(folder / "b.wav"), "b", "B", 0.0, 50.0, LENGTHS["b"])
+    samples = render(Mixture("m", (source,), peak="clip"), AudioReader())
+    assert samples.min() == -1 and samples.max() == 32767 / 32768

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.mixture.simulate import draw, read_config
+from espnet2_sop.mixture.pool import NoiseFile
+from espnet2_sop.mixture.simulate import draw, draw_fixed, read_config
 
 RULE = {
     "seed": 1,
@@ -158,3 +159,42 @@ def test_what_is_no_rule_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UserError, match="simulation.yaml"):
         read_config(path)
+
+
+def test_talkers_are_in_order_of_onset_whatever_the_ranges(config, pool):
+    rule = dataclasses.replace(config, talkers={3: 1.0}, onsets=((1.0, 3.0), (0.2, 1.5)), noise_prob=0.0)
+    onsets = [[source.onset for source in mixture.sources] for mixture in draw(rule, pool, [], 1)]
+    assert all(values == sorted(values) for values in onsets)
+    assert {values.index(max(values)) for values in onsets} == {2} and len({tuple(v) for v in onsets}) > 50
+
+
+@pytest.mark.parametrize(("speed", "limit"), [(0.5, 2.5), (2.0, 0.7)])
+def test_length_is_that_after_the_change_of_speed(config, pool, speed, limit):
+    """Utterances of 1 to 1.9 s: at half speed only those up to 1.25 s fit, at double speed those up to 1.4 s."""
+    rule = dataclasses.replace(config, talkers={1: 1.0}, speed=(speed, speed), max_duration=limit, noise_prob=0.0)
+    drawn = draw(rule, pool, [], 1)
+    assert max(mixture.duration for mixture in drawn) <= limit
+    assert {m.sources[0].num_samples for m in drawn} == {
+        u.num_samples for u in pool if u.num_samples <= 16000 * limit * speed
+    }
+
+
+def test_noise_starts_where_all_of_it_is_heard(config, pool):
+    """A noise just as long as the mixture has one place, one that is a sample longer has two."""
+    rule = dataclasses.replace(config, talkers={1: 1.0}, speed=(1.0, 1.0), noise_prob=1.0, mixtures_per_epoch=40)
+    pool = [utterance for utterance in pool if utterance.num_samples == 16000]
+    for spare in (0, 1):
+        drawn = draw(rule, pool, [NoiseFile("n.wav", 16000 + spare, -30.0)], 1)
+        assert {mixture.noise.offset for mixture in drawn} == set(range(spare + 1))
+
+
+def test_fixed_sets_are_at_their_own_speed(config, pool, noises):
+    drawn = draw_fixed(dataclasses.replace(config, speed=(0.5, 0.9)), pool, noises, 2, 5)
+    assert {source.speed for mixture in drawn for source in mixture.sources} == {1.0}
+    assert all(mixture.noise for mixture in drawn) and [mixture.num_talkers for mixture in drawn] == [2] * 5
+
+
+def test_rounded_probabilities_are_good_enough(config, pool):
+    """numpy wants the sum to be 1 within 1e-8, a rule within 1e-6."""
+    rule = dataclasses.replace(config, talkers={1: 0.3333333, 2: 0.3333333, 3: 0.3333333}, noise_prob=0.0)
+    assert {mixture.num_talkers for mixture in draw(rule, pool, [], 1)} == {1, 2, 3}

@@ -190,7 +190,7 @@ def test_mistakes_are_one_line(root, file, change, message):
     path.unlink() if change is None else path.write_text(change)
     with pytest.raises(UserError) as error:
         run(root)
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and r"\n" not in str(error.value)
 
 
 def test_other_mistakes(root):

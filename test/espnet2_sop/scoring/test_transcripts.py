@@ -93,7 +93,7 @@ BAD = {
 def test_bad_files(tmp_path, name, content):
     with pytest.raises(UserError) as error:
         read_transcripts(write(tmp_path / name, content))
-    assert BAD[name][content] in str(error.value) and "\n" not in str(error.value)
+    assert BAD[name][content] in str(error.value) and r"\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["none", "none.json", "none.stm"])
