@@ -13,8 +13,8 @@ from espnet2_sop.llm.effort import Effort
 from espnet2_sop.llm.prompt import LLMInput
 
 # Between what was measured on SmolLM2-135M (28 and 20) and what suits an LLM of 2 million parameters; they change the
-# speed, not the output. Of several tokens, keys are copied for every group of heads, and in float32 a single row and token makes
-# products with a vector, for which CPUs have a faster way.
+# speed, not the output. Of several tokens, keys are copied for every group of heads, and in float32 a single row and
+# token makes products with a vector, for which CPUs have a faster way.
 CPU_COST = {torch.float32: PassCost(several=42, single=30), torch.bfloat16: PassCost(several=40, single=32)}
 CPU_COST[torch.float16] = CPU_COST[torch.bfloat16]  # not measured
 CUDA_COST = PassCost(several=256, single=256)  # about the arithmetic intensity of recent GPUs; not measured

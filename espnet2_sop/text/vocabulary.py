@@ -10,6 +10,8 @@ from espnet2_sop.files import atomic_write
 from espnet2_sop.jsons import read_json
 from espnet2_sop.text.serialized import SC
 
+KINDS = ("llm", "sentencepiece")
+
 
 class TalkerVocabulary(Protocol):
     """Words of one talker <-> ids 0 .. vocab_size - 1."""
@@ -106,7 +108,11 @@ def save_vocabulary(folder: str | Path, kind: str, pieces: list[str]) -> None:
 def read_vocabulary_info(folder: str | Path) -> dict[str, Any]:
     """Reads `vocabulary.json`: {"kind": name, "size": tokens}."""
     path = Path(folder) / "vocabulary.json"
-    return read_json(path, {"kind": str, "size": int}, "make it again (espnet2-sop vocab)")
+    advice = "make it again (espnet2-sop vocab)"
+    info = read_json(path, {"kind": str, "size": int}, advice)
+    if info["kind"] not in KINDS:
+        raise UserError(f"{path}: kind {info['kind']!r} is not one of {', '.join(KINDS)}; {advice}")
+    return info
 
 
 def load_vocabulary(folder: str | Path, llm_tokenizer) -> TalkerVocabulary:

@@ -282,6 +282,15 @@ def test_what_is_done_is_kept_and_other_models_are_refused(package, recordings, 
     assert read_kaldi(out / "text")["stereo"] == ""
 
 
+def test_a_folder_of_something_else_is_left_alone(package, recordings, tmp_path, capsys):
+    """A data directory has a `text`, too."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/text").write_text("m1 red\n")
+    assert transcribe(package, recordings[0], "--out", tmp_path / "data") == 1
+    assert "is a folder with other files" in capsys.readouterr().err
+    assert (tmp_path / "data/text").read_text() == "m1 red\n"
+
+
 def test_a_recording_too_long_for_the_llm_does_not_stop_the_others(package, recordings, tmp_path, capsys, monkeypatch):
     """It fails in the batch of all; they are done one by one."""
     from espnet2_sop import Speech2Text
