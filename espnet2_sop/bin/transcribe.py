@@ -81,7 +81,7 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
     """Makes the folder ready for the results of this model with these options.
 
     Raises:
-        UserError: It has results of another model, or with other options.
+        UserError: It has results of another model, or with other options, or files that are no transcripts.
     """
     names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "dtype")
     now = {
@@ -93,14 +93,29 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
         raise UserError(
             f"--out {out}: was made with something else ({origin.listed(changed)}); give another folder or --overwrite"
         )
+    if changed is None and not args.overwrite and out.is_dir() and any(path.name[0] != "." for path in out.iterdir()):
+        raise UserError(f"--out {out}: is a folder with other files; give another one, or --overwrite")
+    if args.overwrite:
+        from espnet2_sop.hypotheses import read_partial
+        from espnet2_sop.transcribe import formats
+
+        formats.remove(out, [name for name, _ in read_partial(out / origin.PARTIAL)])
     if args.overwrite or changed is None:
         (out / origin.PARTIAL).unlink(missing_ok=True)
         origin.write_origin(out, now)
 
 
 def open_model(args: argparse.Namespace, weights: Path):
+    """The model; what its libraries say to developers is no news for someone who wants a transcript."""
+    import warnings
+
+    from transformers.utils import logging
+
     from espnet2_sop import Speech2Text
 
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM in transformers
     return Speech2Text.from_pretrained(
         weights.parent,
         checkpoint=weights.name,

@@ -32,7 +32,9 @@ def read_recording(path: str | Path, channel: int | None = None) -> np.ndarray:
     with open_audio(str(path)) as audio:
         blocks, resampler, count = [], _resampler(audio.samplerate), 0
         try:
-            for block in audio.blocks(BLOCK_SECONDS * audio.samplerate, dtype="float32", always_2d=True):
+            # soundfile seeks behind every block, which libsndfile does not do exactly in MP3: that is read at once
+            size = max(audio.frames, 1) if audio.format == "MP3" else BLOCK_SECONDS * audio.samplerate
+            for block in audio.blocks(size, dtype="float32", always_2d=True):
                 count += len(block)
                 mono = _one_channel(block, channel, str(path))
                 blocks.append(resampler.resample_chunk(mono) if resampler else mono)
@@ -73,7 +75,7 @@ def from_waveform(samples, rate: int | None = None, channel: int | None = None, 
     rate = SAMPLE_RATE if rate is None else rate
     if not rate > 0:
         raise UserError(f"sample_rate: {rate} is no number of samples per second")
-    mono = _one_channel(samples.reshape(len(samples), -1), channel, name)
+    mono = _one_channel(samples[:, None] if samples.ndim == 1 else samples, channel, name)
     resampler = _resampler(rate)
     return _checked(resampler.resample_chunk(mono, last=True) if resampler else mono, name)
 
@@ -93,5 +95,5 @@ def _one_channel(samples: np.ndarray, channel: int | None, name: str) -> np.ndar
 
 def _checked(wave: np.ndarray, name: str) -> np.ndarray:
     if len(wave) < SHORTEST:
-        raise UserError(f"{name}: only {1000 * len(wave) / SAMPLE_RATE:.0f} ms of audio; 100 ms are needed")
+        raise UserError(f"{name}: only {1000 * len(wave) // SAMPLE_RATE} ms of audio; 100 ms are needed")
     return wave

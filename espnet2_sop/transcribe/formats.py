@@ -107,6 +107,12 @@ def write(out: Path, names: Iterable[str], transcripts: Sequence[Transcript]) ->
                 f.write(content)
 
 
+def remove(out: Path, ids: Iterable[str]) -> None:
+    """Removes the files of all formats; of those with one for each recording, that of these ids."""
+    for path in [*(out / name for name, _ in OF_ALL.values()), *(out / f"{i}.{kind}" for i in ids for kind in OF_EACH)]:
+        path.unlink(missing_ok=True)
+
+
 def to_row(transcript: Transcript) -> dict[str, Any]:
     talkers = [talker.to_dict() for talker in transcript.talkers]
     return {"id": transcript.id, "path": transcript.path, "seconds": transcript.seconds, "talkers": talkers}

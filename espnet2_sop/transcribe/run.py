@@ -55,8 +55,7 @@ class Transcriber:
         seconds = self._each([name for name in prints if name not in self._done], self._seconds)
         if seconds:
             model = self.open_model()
-            total = sum(seconds.values())
-            with tqdm(total=round(total, 1), desc="transcribe", unit="s", unit_scale=True, mininterval=1) as bar:
+            with tqdm(total=sum(seconds.values()), desc="transcribe", unit="s", unit_scale=True, mininterval=1) as bar:
                 lengths = {n: int(s * SAMPLE_RATE) for n, s in sorted(seconds.items(), key=lambda pair: pair[1])}
                 for batch in sorted_batches(lengths, int(model.batch_seconds * SAMPLE_RATE), model.batch_size):
                     self._recognise(model, batch, bar)
@@ -72,7 +71,7 @@ class Transcriber:
         def progress(seconds: float) -> None:
             nonlocal left
             left -= seconds
-            bar.update(seconds)
+            bar.update(max(min(seconds, bar.total - bar.n), 0))  # a header may say less than there is
 
         try:
             results = model.batch(list(waves.values()), progress=progress)
@@ -84,7 +83,7 @@ class Transcriber:
             return
         for (name, wave), talkers in zip(waves.items(), results, strict=True):
             self._done[name] = Transcript(name, self.recordings[name], round(len(wave) / SAMPLE_RATE, 3), talkers)
-        bar.update(max(left, 0))  # silence
+        progress(left)  # silence
 
     def _keep(self, name: str, file: str) -> None:
         if self.partial and name in self._done:

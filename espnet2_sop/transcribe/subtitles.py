@@ -59,8 +59,8 @@ def cues(talkers: Sequence[Talker]) -> list[Cue]:
     found: list[Cue] = []
     for slot in sorted({talker.slot for talker in talkers}):
         runs = [run for talker in talkers if talker.slot == slot for run in cut(timed(talker))]
-        nexts = [run[0][0] for run in runs[1:]] + [float("inf")]
-        for run, following in zip(runs, nexts, strict=True):
+        for number, run in enumerate(runs, 1):
+            following = runs[number][0][0] if number < len(runs) else float("inf")
             start = round(1000 * run[0][0])
             end = round(1000 * min(max(run[-1][1], run[0][0] + LINGER), following))
             found.append(Cue(start, max(end, start + 1), slot, " ".join(word for _, _, word in run)))

@@ -1,7 +1,7 @@
 """What is recognised: the talkers of a recording."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -22,7 +22,7 @@ class Talker:
         onset: Seconds from the start of the recording at which the talker starts, from CTC; None without CTC.
         confidence: Geometric mean of the probabilities of the tokens, 0 to 1.
         prompt: The words of the talker in the serialized output prompt; empty without one.
-        words: The words of the prompt with their times in the recording, and their confidences.
+        words: The words of the prompt with their times in the recording, and their confidences; `talker` is the slot.
         slot: Number of the talker in the segment, from 1, in order of speaking start. The same slot of two segments
             may be two persons.
         start, end: Seconds from the start of the recording: the segment in which the talker was heard.
@@ -66,18 +66,16 @@ def talkers_of(hypothesis: Hypothesis, start: float, end: float) -> list[Talker]
         start, end: Seconds of the segment in the recording.
     """
     heard = [list(words) for _, words in groupby(hypothesis.words, lambda word: word.talker)]
-    texts = [" ".join(split_talkers(talker.text)) for talker in hypothesis.talkers]
-    partners = match([text.split() for text in texts], [[word.word for word in words] for words in heard])
+    said = [(words, talker) for talker in hypothesis.talkers if (words := " ".join(split_talkers(talker.text)))]
+    partners = match([words.split() for words, _ in said], [[word.word for word in words] for words in heard])
     talkers = []
-    for slot, (text, written, partner) in enumerate(zip(texts, hypothesis.talkers, partners, strict=True), 1):
-        words = tuple(
-            word._replace(start=round(word.start + start, 3))
-            for word in (heard[partner] if partner is not None else ())
-        )
+    for slot, ((text, talker), partner) in enumerate(zip(said, partners, strict=True), 1):
+        own = heard[partner] if partner is not None else []
+        words = tuple(word._replace(talker=slot, start=round(word.start + start, 3)) for word in own)
         onset = words[0].start if words else None
         prompt = " ".join(word.word for word in words)
-        talkers.append(Talker(text, written.tokens, onset, written.confidence, prompt, words, slot, start, end))
-    return [replace(talker, slot=slot) for slot, talker in enumerate((t for t in talkers if t.text), 1)]
+        talkers.append(Talker(text, talker.tokens, onset, round(talker.confidence, 4), prompt, words, slot, start, end))
+    return talkers
 
 
 def match(texts: Sequence[list[str]], prompts: Sequence[list[str]]) -> list[int | None]:

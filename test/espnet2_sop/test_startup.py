@@ -86,6 +86,8 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["cache", "--config", tmp_path / "none.yaml"],
         ["plan", tmp_path / "none.yaml"],
         ["demo", "--model", tmp_path / "none"],
+        ["transcribe", "--model", tmp_path / "none", tmp_path / "a.wav"],
+        ["transcribe", "--model", tmp_path / "none", tmp_path],
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
     )
     for command, (status, heavy) in found.items():

@@ -1,0 +1,34 @@
+"""If these fail, transcripts get the names of other recordings."""
+
+import pytest
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.transcribe.recordings import find_recordings
+
+
+def test_files_and_tables(tmp_path):
+    table = tmp_path / "wav.scp"
+    table.write_text("m1 x/one.flac\nm2 x/with blank.flac\n")
+    assert find_recordings(["a/my talk.mp3", table]) == {
+        "my_talk": "a/my talk.mp3", "m1": "x/one.flac", "m2": "x/with blank.flac"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "others", "message"),
+    [
+        ("", ["a.wav", "b/a.flac"], "a.wav and b/a.flac: both would be named a; name them in a wav.scp"),
+        ("m1 sox x.wav -t wav - |\n", [], "wav.scp, line 1: m1 is a command"),
+        ("m/1 x.wav\n", [], "m/1 is no name for a file"),
+        ("", [], "no recordings in it"),
+        ("m1 x.wav\nm1 y.wav\n", [], "wav.scp, line 2: id 'm1' came before"),
+    ],
+)
+def test_bad_tables_and_names(tmp_path, lines, others, message):
+    (tmp_path / "wav.scp").write_text(lines)
+    with pytest.raises(UserError, match=message):
+        find_recordings([tmp_path / "wav.scp", *others])
+
+
+def test_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match="is a folder; give audio files, or a wav.scp"):
+        find_recordings([tmp_path])
