@@ -308,7 +308,7 @@ def test_a_pickle_is_not_run(run, mark, tmp_path):
             return os.mkdir, (str(mark),)
 
     folder = Path(shutil.copytree(run, tmp_path / "evil"))
-    (folder / "valid.acc.ave.pth").write_bytes(pickle.dumps(Evil()))
+    (folder / "valid.acc.ave.pth").write_bytes(pickle.dumps(Evil(), protocol=2))
     refused(folder, "valid.acc.ave.pth: not a readable checkpoint", "valid.acc.ave.pth")
     torch.save(Evil(), folder / "valid.acc.ave.pth")
     refused(folder, "valid.acc.ave.pth: not a readable checkpoint", "valid.acc.ave.pth")
