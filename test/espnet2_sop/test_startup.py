@@ -85,15 +85,9 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["train", "--config", tmp_path / "none.yaml"],
         ["cache", "--config", tmp_path / "none.yaml"],
         ["plan", tmp_path / "none.yaml"],
-<<<<<<< HEAD
         ["transcribe", "--model", tmp_path / "none", tmp_path / "a.wav"],
         ["transcribe", "--model", tmp_path / "none", tmp_path],
         ["demo", "--model", tmp_path / "none"],
-=======
-        ["demo", "--model", tmp_path / "none"],
-        ["transcribe", "--model", tmp_path / "none", tmp_path / "a.wav"],
-        ["transcribe", "--model", tmp_path / "none", tmp_path],
->>>>>>> wip/demo
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
         ["upload", tmp_path, "me/model"],
     )
