@@ -277,6 +277,13 @@ def test_what_is_done_is_kept_and_other_models_are_refused(package, recordings, 
     )
     assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc", "--overwrite") == 0
     assert (out / "text").read_text() != texts and not (out / "hyp.stm").exists(), "nothing of the other model is left"
+    (package / "adapters").mkdir()
+    (package / "adapters/sop.safetensors").write_bytes(b"other weights")
+    try:
+        assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc") == 1
+        assert "files.adapters/sop.safetensors was null" in capsys.readouterr().err
+    finally:
+        (package / "adapters/sop.safetensors").unlink()
     soundfile.write(recordings[1], np.zeros(RATE), RATE)  # another recording of the same name
     assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc") == 0
     assert read_kaldi(out / "text")["stereo"] == ""
