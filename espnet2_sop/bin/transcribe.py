@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 from espnet2_sop import origin
+from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
+from espnet2_sop.lock import locked
 
 FORMATS = ("text", "json", "seglst", "stm", "vtt", "srt")
 
@@ -59,20 +61,28 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("--out: several recordings or formats need a folder; without one, a single one is printed")
     check_limits(args.max_seconds, args.pause_seconds)
     weights = find_weights(args.model, args.revision, args.checkpoint)
-    out = Path(args.out) if args.out else None
-    if out:
+    if not args.out:
+        print_one(args, weights, recordings)
+        return
+    out = Path(args.out)
+    with locked(out, "transcription", "give another --out"), written_to(out):
         prepare(out, weights, args)
+        from espnet2_sop.transcribe import formats
+        from espnet2_sop.transcribe.run import Transcriber
 
+        transcriber = Transcriber(lambda: open_model(args, weights), recordings, args.channel, out / origin.PARTIAL)
+        if transcripts := transcriber():
+            formats.write(out, args.format, transcripts)
+    report(transcriber.bad, len(recordings))
+
+
+def print_one(args: argparse.Namespace, weights: Path, recordings: dict[str, str]) -> None:
+    """Prints the transcript of one recording."""
     from espnet2_sop.transcribe import formats
     from espnet2_sop.transcribe.run import Transcriber
 
-    transcriber = Transcriber(
-        lambda: open_model(args, weights), recordings, args.channel, out / origin.PARTIAL if out else None
-    )
-    transcripts = transcriber()
-    if out and transcripts:
-        formats.write(out, args.format, transcripts)
-    for transcript in transcripts if not out else ():
+    transcriber = Transcriber(lambda: open_model(args, weights), recordings, args.channel)
+    for transcript in transcriber():
         print(formats.render(args.format[0], transcript), end="")
     report(transcriber.bad, len(recordings))
 
