@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from espnet2_sop.files import atomic_write, write_kaldi
 from espnet2_sop.llm.effort import Effort
@@ -67,10 +67,20 @@ def append_rows(path: Path) -> Iterator[Callable[[dict], None]]:
         yield append
 
 
-def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
-    """Rows of an interrupted run; a line that was cut off is dropped."""
+def has_id(row: Any) -> bool:
+    """Whether a row says what it is of."""
+    return isinstance(row, dict) and isinstance(row.get("id"), str)
+
+
+def read_partial(path: Path, is_row: Callable[[Any], bool] = has_id) -> Iterator[tuple[str, dict]]:
+    """Rows of an interrupted run; a line that was cut off, or is no row, is dropped.
+
+    Args:
+        path: What `append_rows` wrote; may be missing.
+        is_row: Whether the run may have written what a line says.
+    """
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
         if len(whole) < len(lines):
             with atomic_write(path) as f:
@@ -78,7 +88,8 @@ def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
         for line in whole:
             with contextlib.suppress(json.JSONDecodeError):
                 row = json.loads(line)
-                yield row["id"], row
+                if is_row(row):
+                    yield row["id"], row
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:

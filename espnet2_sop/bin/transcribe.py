@@ -86,7 +86,7 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
     names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "dtype")
     now = {
         "options": {name: getattr(args, name) for name in names},
-        "files": {"model": origin.fingerprint(weights), "config": origin.fingerprint(weights.parent / "config.yaml")},
+        "files": fingerprints(weights),
     }
     changed = origin.changes(out, now)
     if changed and not args.overwrite:
@@ -103,6 +103,13 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
     if args.overwrite or changed is None:
         (out / origin.PARTIAL).unlink(missing_ok=True)
         origin.write_origin(out, now)
+
+
+def fingerprints(weights: Path) -> dict[str, str]:
+    """Of the configuration and all weights: a package may have adapters and pretrained parts beside its weights."""
+    folder = weights.parent
+    parts = sorted(folder.rglob("*.safetensors")) if weights.suffix == ".safetensors" else [weights]
+    return {str(path.relative_to(folder)): origin.fingerprint(path) for path in [folder / "config.yaml", *parts]}
 
 
 def open_model(args: argparse.Namespace, weights: Path):

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
-from espnet2_sop.hypotheses import append_rows, read_partial
+from espnet2_sop.hypotheses import append_rows, has_id, read_partial
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
 from espnet2_sop.origin import fingerprint
@@ -49,7 +49,7 @@ class Transcriber:
     def __call__(self) -> list[Transcript]:
         """The transcripts of all recordings that are not bad, in their order."""
         prints = self._each(self.recordings, lambda name: fingerprint(self.recordings[name]))
-        for name, row in read_partial(self.partial) if self.partial else ():
+        for name, row in read_partial(self.partial, is_row) if self.partial else ():
             if name in prints and row["file"] == prints[name]:
                 self._done[name] = of_row({**row, "path": self.recordings[name]})
         seconds = self._each([name for name in prints if name not in self._done], self._seconds)
@@ -103,3 +103,14 @@ class Transcriber:
             except UserError as error:
                 self.bad[name] = str(error)
         return values
+
+
+def is_row(row: Any) -> bool:
+    """Whether a `Transcriber` may have written a row."""
+    if not has_id(row) or not isinstance(row.get("file"), str):
+        return False
+    try:
+        transcript = of_row(row)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return all(isinstance(talker.text, str) for talker in transcript.talkers)

@@ -258,14 +258,13 @@ def test_what_is_done_is_kept_and_other_models_are_refused(package, recordings, 
     texts = (out / "text").read_text()
     partial = out / ".partial.jsonl"
     whole = partial.read_text()
-    partial.write_text(whole.splitlines(keepends=True)[0] + whole.splitlines()[1][:40])  # killed while writing
+    first, second = whole.splitlines(keepends=True)
+    broken = ["{}\n", "1\n", '{"id": "stereo"}\n', second.replace('"words"', '"other"'), "\ufffd\n"]
+    partial.write_text(first + "".join(broken) + second[:40])  # killed while writing
     (out / "text").unlink()
     assert transcribe(package, *recordings[:2], "--out", out) == 0
     assert (out / "text").read_text() == texts
-    assert (
-        partial.read_text().startswith(whole.splitlines(keepends=True)[0])
-        and len(partial.read_text().splitlines()) == 2
-    )
+    assert partial.read_text().startswith(whole.splitlines(keepends=True)[0]) and partial.read_text().endswith("}\n")
     with monkeypatch.context() as patched:  # nothing left: no model is opened for another format
         patched.setattr(command, "open_model", None)
         assert transcribe(package, *recordings[:2], "--out", out, "--format", "stm") == 0
@@ -278,6 +277,13 @@ def test_what_is_done_is_kept_and_other_models_are_refused(package, recordings, 
     )
     assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc", "--overwrite") == 0
     assert (out / "text").read_text() != texts and not (out / "hyp.stm").exists(), "nothing of the other model is left"
+    (package / "adapters").mkdir()
+    (package / "adapters/sop.safetensors").write_bytes(b"other weights")
+    try:
+        assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc") == 1
+        assert "files.adapters/sop.safetensors was null" in capsys.readouterr().err
+    finally:
+        (package / "adapters/sop.safetensors").unlink()
     soundfile.write(recordings[1], np.zeros(RATE), RATE)  # another recording of the same name
     assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc") == 0
     assert read_kaldi(out / "text")["stereo"] == ""
