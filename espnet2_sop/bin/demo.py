@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--max_seconds {args.max_seconds:g}: give 1 to 3600 seconds")
     from espnet2_sop.demo.server import DemoServer
     from espnet2_sop.demo.studio import Studio, find_examples
-    from espnet2_sop.transcribe.model import find_weights
+    from espnet2_sop.transcribe.model import find_weights, quiet_libraries
 
     examples = find_examples(args.examples) if args.examples else []
     find_weights(args.model, args.revision)  # a mistake is found before torch is imported
@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         from espnet2_sop.demo.model import Recogniser
         from espnet2_sop.speech2text import Speech2Text
 
+        quiet_libraries()
         recogniser = Recogniser(Speech2Text.from_pretrained(args.model, args.revision, device=args.device))
         name = "/".join(Path(args.model).parts[-2:])
         server.studio = Studio(name, recogniser, recogniser.modes, args.device, args.max_seconds, examples)

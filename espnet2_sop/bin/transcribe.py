@@ -116,16 +116,10 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
 
 
 def open_model(args: argparse.Namespace, weights: Path):
-    """The model; what its libraries say to developers is no news for someone who wants a transcript."""
-    import warnings
-
-    from transformers.utils import logging
-
     from espnet2_sop import Speech2Text
+    from espnet2_sop.transcribe.model import quiet_libraries
 
-    logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM in transformers
+    quiet_libraries()
     return Speech2Text.from_pretrained(
         weights.parent,
         checkpoint=weights.name,

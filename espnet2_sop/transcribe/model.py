@@ -27,3 +27,14 @@ def find_weights(model: str | Path, revision: str | None = None, checkpoint: str
     if WEIGHTS not in found and len(found) > 1:
         raise UserError(f"{model}: has {' and '.join(found)}; choose one (checkpoint)")
     return folder / found[0]
+
+
+def quiet_libraries() -> None:
+    """What the model's libraries say to developers is no news for someone who wants a transcript."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM in transformers

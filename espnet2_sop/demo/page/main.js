@@ -24,7 +24,7 @@ function fail(error) {
 
 const mode = () => document.querySelector("#modes input:checked").value;
 
-/** Takes audio from anywhere: a blob, the name to show, and whether it is long enough to be worth a try. */
+/** Takes audio from anywhere and starts on it. */
 function take(blob, name) {
   if (blob.size > state.max_bytes) {
     return fail(new Error(`The file has ${(blob.size / 1e6).toFixed(0)} MB, at most ` +

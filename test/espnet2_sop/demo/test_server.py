@@ -47,6 +47,13 @@ def ask(server, path, data=None, method=None, **headers):
         return error.code, error.headers, error.read()
 
 
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.01)
+
+
 def events(body):
     return [json.loads(line) for line in body.splitlines()]
 
@@ -226,9 +233,7 @@ def test_one_call_at_a_time_and_a_bounded_queue(tools):
         threads = [threading.Thread(target=send, args=(16000 - n,)) for n in range(3)]
         for number, thread in enumerate(threads, 1):
             thread.start()
-            end = time.monotonic() + 10
-            while len(server.studio.turns._line) < number and time.monotonic() < end:
-                time.sleep(0.01)
+            wait_for(lambda n=number: len(server.studio.turns._line) == n)
         status, _, body = ask(server, "/transcribe", tools.wav(tools.noise(1)))
         assert "too many" in events(body)[-1]["error"]
         gate.set()
@@ -250,13 +255,12 @@ def test_who_went_away_while_waiting_is_not_transcribed(tools):
     with tools.serving(transcribe) as server:
         first = threading.Thread(target=ask, args=(server, "/transcribe", tools.wav(tools.noise(1))))
         first.start()
+        wait_for(lambda: calls)
         connection = http.client.HTTPConnection(*server.server_address, timeout=10)
         connection.request("POST", "/transcribe", tools.wav(tools.noise(2)))
         assert b"read" in connection.getresponse().readline()
         connection.close()
-        end = time.monotonic() + 15
-        while len(server.studio.turns._line) > 1 and time.monotonic() < end:
-            time.sleep(0.05)
+        wait_for(lambda: len(server.studio.turns._line) == 1)
         gate.set()
         first.join()
         assert server.studio.turns.wait_until_idle(10)
