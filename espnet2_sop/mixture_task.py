@@ -80,11 +80,11 @@ class MixtureTask:
         """Training batches are cut anew in every epoch, by audio and text; others go through ESPnet's samplers."""
         mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
         path = next(mixtures, "")
-        if path and args.bad_audio == "skip" and mode in ("train", "valid") and not args.collect_stats:
-            iter_options.collate_fn = DropBadAudio(iter_options.collate_fn, loader.open_store(path))
         drawn = path.endswith(".yaml")
         if mode == "train" and args.single_talker_epochs and not drawn:
             raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
+        if path and args.bad_audio == "skip" and mode in ("train", "valid") and not args.collect_stats:
+            iter_options.collate_fn = DropBadAudio(iter_options.collate_fn, loader.open_store(path))
         if not drawn and (mode != "train" or not path or iter_options.batch_type != "numel"):
             return super().build_sequence_iter_factory(args, iter_options, mode)
         return MixtureIterFactory(
