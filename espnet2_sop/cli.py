@@ -5,7 +5,7 @@ import os
 import sys
 
 from espnet2_sop import __version__
-from espnet2_sop.errors import UserError, one_line
+from espnet2_sop.errors import UserError, printable
 
 COMMANDS = {
     "prepare": "corpora of all kinds to mixture manifests and data directories",
@@ -51,7 +51,7 @@ def run(name: str, argv: list[str]) -> int:
         if error.strerror is None:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        print(one_line(f"espnet2-sop {name}: error: {place}{error.strerror}"), file=sys.stderr)
+        print(printable(f"espnet2-sop {name}: error: {place}{error.strerror}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"espnet2-sop {name}: interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -205,8 +206,16 @@ def read_partial(path: Path) -> Iterator[tuple[str, dict]]:
         for line in whole:
             with contextlib.suppress(UserError):
                 row = parse_json(line, str(path))
-                if not misfit(row, ROW) and is_name(row["id"]):
+                if is_row(row):
                     yield row["id"], row
+
+
+def is_row(row: Any) -> bool:
+    """Whether `decode_set` may have written a row of PARTIAL."""
+    if misfit(row, ROW) or not is_name(row["id"]) or row["audio"] <= 0:
+        return False
+    effort = row["effort"]
+    return effort is None or effort.keys() == Effort.__dataclass_fields__.keys() and effort["tokens"] > 0
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:

@@ -71,6 +71,9 @@ def build_tokenizer(llm_conf: dict) -> LLMTokenizer:
     """The tokenizer that a configuration's `llm_conf` names; keys of other parts are passed over."""
     if not llm_conf.get("pretrained"):
         raise UserError(f"{OPTION} is missing: give the Hugging Face id or folder of a causal LM")
+    for key in ("pretrained", "revision", "speaker_change"):
+        if not isinstance(llm_conf.get(key, ""), str):
+            raise UserError(f"llm_conf.{key}: {llm_conf[key]!r} is no text")
     return LLMTokenizer(**{k: v for k, v in llm_conf.items() if k in ("pretrained", "revision", "speaker_change")})
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.inference import Decoder, decode_set, read_partial, require_mode, sorted_batches
+from espnet2_sop.inference import Decoder, decode_set, read_partial, require_mode, sorted_batches, write_hypotheses
 
 
 @pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])
@@ -221,3 +221,20 @@ def test_oracle_must_be_named_so(model, tmp_path):
     require_named_oracle(model, "ctc", tmp_path / "ctc")
     with pytest.raises(UserError, match="this is an oracle; name the system so, e.g. sop_reference"):
         require_named_oracle(model, "sop", tmp_path / "sop")
+
+
+def test_rows_that_are_none_of_an_interrupted_run_are_dropped(fuzzing, tmp_path):
+    """What is left is enough to write all files."""
+    effort = {"passes": 2, "tokens": 3, "verified": 4, "accepted": 2}
+    row = {"text": "one <sc> two", "prompt": "one <sc> two", "onsets": [0.0, 0.5], "words": [[1, 0.0, 0.1, "one", 0.9]]}
+    row |= {"seconds": 0.1, "audio": 1.5, "effort": effort}
+    path = tmp_path / ".partial.jsonl"
+    path.write_text(json.dumps({"id": "a", **row}) + "\n" + json.dumps({"id": "b", **row, "effort": None}) + "\n")
+    assert [name for name, _ in read_partial(path)] == ["a", "b"]
+
+    def use():
+        rows = [row for _, row in read_partial(path)]
+        if rows:
+            fuzzing.accepts(lambda: write_hypotheses(tmp_path / "out", rows))
+
+    fuzzing.fuzz(path, use, json_lines=True)

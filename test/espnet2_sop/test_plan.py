@@ -130,3 +130,14 @@ def test_command(tmp_path, capsys):
     ):
         with pytest.raises(UserError, match=message):
             command.main(argv)
+
+
+@pytest.mark.parametrize("odd", ["[1]", "null", "x", "1e999"])
+@pytest.mark.parametrize("key", ["encoder_conf", "llm_conf", "model_conf", "max_epoch", "batch_bins"])
+def test_values_of_a_wrong_kind_are_one_line(tmp_path, key, odd):
+    import yaml
+
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(training("sot", ["sot"])))
+    (tmp_path / "b.yaml").write_text(f"{key}: {odd}\n")
+    with pytest.raises(UserError, match="b.yaml: "):
+        command.main([f"{tmp_path / 'a.yaml'}+{tmp_path / 'b.yaml'}"])
