@@ -112,6 +112,9 @@ def require_keys(option: str, conf: object) -> None:
     """Refuses what is no dictionary of options."""
     if not isinstance(conf, dict) or not all(isinstance(key, str) for key in conf):
         raise UserError(f"{option}: {conf!r} are no keys and values")
+    for key in ("pretrained", "revision"):
+        if not isinstance(conf.get(key, ""), str):
+            raise UserError(f"{option}.{key}: {conf[key]!r} is not of type str")
 
 
 def shape_of(annotation: Any) -> Any:

@@ -31,8 +31,8 @@ TOKENS_PER_SECOND = 12  # room for the output; fast speech of three talkers stay
 ROW = {  # of PARTIAL
     **dict.fromkeys(("id", "text", "prompt"), str),
     **{"onsets": [float], "words": [[int, float, float, str, float]], "seconds": float, "audio": float},
-    "effort": ({name: int for name in Effort.__dataclass_fields__}, None),
 }
+EFFORT = {name: int for name in Effort.__dataclass_fields__}
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ def is_row(row: Any) -> bool:
     """Whether `decode_set` may have written a row of PARTIAL."""
     if misfit(row, ROW) or not is_name(row["id"]) or row["audio"] <= 0:
         return False
-    effort = row["effort"]
-    return effort is None or effort.keys() == Effort.__dataclass_fields__.keys() and effort["tokens"] > 0
+    effort = row.get("effort")
+    return effort is None or not misfit(effort, EFFORT) and effort.keys() == EFFORT.keys() and effort["tokens"] > 0
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:

@@ -343,3 +343,21 @@ def test_more_talkers_than_slots_is_an_error(model, waves):
 
 def test_token_error():
     assert token_error([[1, 2], [], [5]], [[1, 3], [4], []], "cpu").item() == 1.0
+
+
+def test_accuracy_is_the_share_of_labels_that_are_the_most_likely_token(options, waves):
+    """Computed from the logits of the whole row; a label is made the most likely token so that there is one."""
+    torch.manual_seed(0)
+    model = build_model(options("sot", [])).eval()
+    batch = make_batch(model, waves[:1], TEXTS[:1])
+
+    def choices():
+        frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])[-1]
+        inputs = model.prompt.build(model.llm, model.projector(frames), lengths, None, batch["text"].tolist())
+        best = model.llm.logits(model.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions))[0].argmax(-1)
+        return best[-batch["text"].size(1) - 1 : -1]
+
+    batch["text"][0, -1] = choices()[-1]
+    right = (choices() == batch["text"][0]).float()
+    assert 0 < right.mean() < 1
+    torch.testing.assert_close(model(**batch)[1]["acc"].squeeze(), right.mean())
