@@ -4,6 +4,8 @@ import argparse
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 import torch
 from espnet2.train.class_choices import ClassChoices
@@ -17,6 +19,7 @@ from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
 from espnet2_sop.front import FRONT_PARTS, FrontEnd
+from espnet2_sop.jsons import misfit
 from espnet2_sop.llm.adapters import read_adapters
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
@@ -61,6 +64,8 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     Raises:
         UserError: A key is wrong or missing, a pretrained part cannot be loaded.
     """
+    for name in ("encoder", "downsampler", "separator", "llm", "prompt", "model"):
+        require_keys(f"{name}_conf", getattr(args, f"{name}_conf"))
     tokenizer = build_tokenizer(args.llm_conf)
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
     front = build_front(args, vocabulary)
@@ -93,7 +98,7 @@ def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> Front
     encoder = construct("encoder_conf", encoder_class(args.encoder, args.encoder_conf), args.encoder_conf)
     downsampler = construct("downsampler_conf", ConvDownsampler, args.downsampler_conf, input_size=encoder.output_size)
     tap = args.model_conf.get("tap", 2)
-    if not 0 <= tap <= len(downsampler.convs):
+    if type(tap) is not int or not 0 <= tap <= len(downsampler.convs):
         raise UserError(f"model_conf.tap: {tap} is not between 0 (encoder) and {len(downsampler.convs)} (last block)")
     separator = construct(
         "separator_conf",
@@ -107,7 +112,8 @@ def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> Front
 
 
 def construct(option: str, build: Callable, conf: dict, **parts):
-    """Calls `build` with the parts and the user's keys; a wrong or missing key is one line."""
+    """Calls `build` with the parts and the user's keys; a wrong or missing key, or a wrong value, is one line."""
+    require_keys(option, conf)
     signature = inspect.signature(build).parameters
     for name in parts:
         if name not in signature:
@@ -119,7 +125,31 @@ def construct(option: str, build: Callable, conf: dict, **parts):
     for key in known:
         if key not in conf and signature[key].default is inspect.Parameter.empty:
             raise UserError(f"{option}.{key} is missing")
-    return build(**conf, **parts)
+    for key, value in conf.items():
+        if (kind := signature[key].annotation) is not inspect.Parameter.empty and misfit(value, shape_of(kind)):
+            raise UserError(f"{option}.{key}: {value!r} is not of type {getattr(kind, '__name__', kind)}")
+    try:
+        return build(**conf, **parts)
+    except (ValueError, RuntimeError) as error:  # a size or a share that torch refuses
+        raise UserError(f"{option}: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+def require_keys(option: str, conf: object) -> None:
+    """Refuses what is no dictionary of options."""
+    if not isinstance(conf, dict) or not all(isinstance(key, str) for key in conf):
+        raise UserError(f"{option}: {conf!r} are no keys and values")
+    for key in ("pretrained", "revision"):
+        if not isinstance(conf.get(key, ""), str):
+            raise UserError(f"{option}.{key}: {conf[key]!r} is not of type str")
+
+
+def shape_of(annotation: Any) -> Any:
+    """The shape (`jsons.misfit`) of the values of a type such as `int`, `list[str]` or `float | None`."""
+    if get_origin(annotation) is UnionType:
+        return tuple(map(shape_of, get_args(annotation)))
+    if get_origin(annotation) is list:
+        return [shape_of(*get_args(annotation))]
+    return None if annotation is NoneType else get_origin(annotation) or annotation
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:

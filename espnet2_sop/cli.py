@@ -6,7 +6,7 @@ import os
 import sys
 
 from espnet2_sop import __version__, disk
-from espnet2_sop.errors import UserError, one_line
+from espnet2_sop.errors import UserError
 
 COMMANDS = {
     "prepare": "corpora of all kinds to mixture manifests and data directories",
@@ -65,7 +65,7 @@ def run(name: str, argv: list[str]) -> int:
 def refused(name: str, told: str) -> int:
     """Says in one line why a command has ended; the exit status."""
     with contextlib.suppress(OSError):  # the log may be on the disk that is full
-        print(one_line(f"espnet2-sop {name}: error: {told}"), file=sys.stderr, flush=True)
+        print(printable(f"espnet2-sop {name}: error: {told}"), file=sys.stderr, flush=True)
     return 1
 
 

@@ -9,7 +9,7 @@ class UserError(Exception):
     """A mistake in the input; its text is one line that says what is wrong, where, and what to do."""
 
     def __init__(self, text: object):
-        super().__init__(one_line(without_traceback(str(text))))
+        super().__init__(printable(without_traceback(str(text))))
 
 
 def without_traceback(text: str) -> str:
@@ -21,13 +21,13 @@ def without_traceback(text: str) -> str:
     return found[-1] if found else text
 
 
-def one_line(text: str) -> str:
+def printable(text: str) -> str:
     r"""The text as it may be printed or logged, whatever file names and contents are quoted in it.
 
     Line breaks, terminal escapes and other characters that cannot be seen are written as in Python (`\n`, `\x1b`), and
     the middle of a very long text is left out.
 
-    >>> one_line("a\nb\x1b[31m.csv")
+    >>> printable("a\nb\x1b[31m.csv")
     'a\\nb\\x1b[31m.csv'
     """
     if not text.isprintable():

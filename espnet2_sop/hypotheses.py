@@ -16,11 +16,11 @@ from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import split_talkers
 
 WORD = {"talker": int, "start": float, "duration": float, "word": str, "confidence": float}
-ROW = {  # what an interrupted decoding keeps of a mixture
+ROW = {  # what an interrupted decoding keeps of a mixture, beside its effort
     **dict.fromkeys(("id", "text", "prompt"), str),
     **{"onsets": [float], "words": [list(WORD.values())], "seconds": float, "audio": float},
-    "effort": ({name: int for name in Effort.__dataclass_fields__}, None),
 }
+EFFORT = {name: int for name in Effort.__dataclass_fields__}
 
 
 class TalkerText(NamedTuple):
@@ -76,8 +76,13 @@ def append_rows(path: Path) -> Iterator[Callable[[dict], None]]:
         yield append
 
 
-def read_partial(path: Path, form: dict[str, Any]) -> Iterator[tuple[str, dict]]:
-    """Rows of an interrupted run; a line that was cut off, or has not this form (`jsons.misfit`), is dropped."""
+def read_partial(path: Path, fits: Callable[[Any], bool]) -> Iterator[tuple[str, dict]]:
+    """Rows of an interrupted run; a line that was cut off, or is none that the run wrote, is dropped.
+
+    Args:
+        path: What `append_rows` wrote; may be missing.
+        fits: Whether the run may have written what a line says.
+    """
     if path.is_file():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
@@ -87,8 +92,16 @@ def read_partial(path: Path, form: dict[str, Any]) -> Iterator[tuple[str, dict]]
         for line in whole:
             with contextlib.suppress(UserError):
                 row = parse_json(line, str(path))
-                if not misfit(row, form) and is_name(row["id"]):
+                if fits(row) and is_name(row["id"]):
                     yield row["id"], row
+
+
+def is_row(row: Any) -> bool:
+    """Whether a decoding may have kept a row."""
+    if misfit(row, ROW) or row["audio"] <= 0:
+        return False
+    effort = row.get("effort")
+    return effort is None or not misfit(effort, EFFORT) and effort.keys() == EFFORT.keys() and effort["tokens"] > 0
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:

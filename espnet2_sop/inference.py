@@ -19,10 +19,10 @@ from espnet2_sop.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write
 from espnet2_sop.hypotheses import (
-    ROW,
     Hypothesis,
     TalkerText,
     append_rows,
+    is_row,
     mean_probability,
     read_partial,
     write_hypotheses,
@@ -179,7 +179,7 @@ def decode_set(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     partial = out / PARTIAL
-    done = dict(read_partial(partial, ROW))
+    done = dict(read_partial(partial, is_row))
     lengths = {name: n for name, n in sorted(store.lengths().items(), key=lambda kv: kv[1]) if name not in done}
     bar = tqdm(total=len(lengths) + len(done), initial=len(done), desc=out.name, unit="mix", mininterval=2)
     with bar, append_rows(partial) as append:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_configs
+from espnet2_sop.jsons import misfit
 
 GPUS = {  # name: memory in GB, peak of dense bfloat16 products in TFLOP/s (data sheets)
     "RTX 4090": (24, 165),
@@ -12,6 +13,11 @@ GPUS = {  # name: memory in GB, peak of dense bfloat16 products in TFLOP/s (data
     "H100": (80, 989),
 }
 NEEDED = ("encoder_conf", "llm_conf", "model_conf", "max_epoch", "num_iters_per_epoch", "batch_bins")
+SHAPE = {
+    **dict.fromkeys(("encoder_conf", "llm_conf"), {"pretrained": str}),
+    "model_conf": {"objective": str, "trainable": [str]},
+    **dict.fromkeys(("max_epoch", "num_iters_per_epoch", "batch_bins"), int),
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -37,6 +43,8 @@ def read_training(files: str) -> tuple[str, dict]:
     config = read_configs(paths)
     if missing := [key for key in NEEDED if key not in config]:
         raise UserError(f"{files}: no {missing[0]}; give all files of the training, joined by +")
+    if problem := misfit(config, SHAPE):
+        raise UserError(f"{files}: {problem}")
     return " ".join(Path(path).stem for path in paths if Path(path).stem != "base"), config
 
 

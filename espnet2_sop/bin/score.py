@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet2_sop.errors import UserError, one_line
+from espnet2_sop.errors import UserError, printable
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         if record["missing"]:
             warnings.append(f"{name_ids(record['missing'])} without hypothesis, counted as deletions")
         for warning in warnings:
-            print(one_line(f"espnet2-sop score: warning: {hyp}: {warning}"), file=sys.stderr)
+            print(printable(f"espnet2-sop score: warning: {hyp}: {warning}"), file=sys.stderr)
         out = args.out or (hyp if hyp.is_dir() else hyp.with_name(f"{name_of(hyp)}_score"))
         write_csv(out / "score.csv", record)
         write_report(out / "score.md", record)

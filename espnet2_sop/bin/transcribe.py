@@ -109,7 +109,7 @@ def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
         from espnet2_sop.hypotheses import read_partial
         from espnet2_sop.transcribe import formats
 
-        formats.remove(out, [name for name, _ in read_partial(out / origin.PARTIAL, formats.KEPT)])
+        formats.remove(out, [name for name, _ in read_partial(out / origin.PARTIAL, formats.is_row)])
     if args.overwrite or changed is None:
         (out / origin.PARTIAL).unlink(missing_ok=True)
         origin.write_origin(out, now)

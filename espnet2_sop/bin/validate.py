@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet2_sop.errors import UserError, one_line
+from espnet2_sop.errors import UserError, printable
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
 def validate(folder: Path) -> int:
     """Prints the problems of a data directory, or what it holds; returns their number."""
     problems, held = (simulation if (folder / "simulation.yaml").is_file() else mixtures)(folder)
-    print("\n".join(map(one_line, problems)) if problems else f"{folder}: ok: {held}")
+    print("\n".join(map(printable, problems)) if problems else f"{folder}: ok: {held}")
     return len(problems)
 
 

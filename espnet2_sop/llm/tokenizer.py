@@ -78,6 +78,9 @@ def build_tokenizer(llm_conf: dict) -> LLMTokenizer:
     """
     if not llm_conf.get("pretrained"):
         raise UserError(f"{OPTION} is missing: give the Hugging Face id or folder of a causal LM")
+    for key in ("pretrained", "tokenizer", "revision", "speaker_change"):
+        if not isinstance(llm_conf.get(key, ""), str):
+            raise UserError(f"llm_conf.{key}: {llm_conf[key]!r} is no text")
     name = llm_conf.get("tokenizer") or llm_conf["pretrained"]
     return LLMTokenizer(name, **{k: v for k, v in llm_conf.items() if k in ("revision", "speaker_change")})
 

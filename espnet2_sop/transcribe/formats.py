@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.files import atomic_write
+from espnet2_sop.jsons import misfit
 from espnet2_sop.text.serialized import serialize
 from espnet2_sop.transcribe.subtitles import srt, vtt
 from espnet2_sop.transcribe.talker import TALKER, Talker
 
 ROW = {"id": str, "path": str, "seconds": float, "talkers": [TALKER]}  # `jsons.misfit` of `to_row`
-KEPT = {**ROW, "file": str}  # what an interrupted run keeps: that, and the fingerprint of the audio file
 
 
 @dataclass(frozen=True)
@@ -125,3 +125,8 @@ def to_row(transcript: Transcript) -> dict[str, Any]:
 def of_row(row: dict[str, Any]) -> Transcript:
     """The inverse of `to_row`."""
     return Transcript(row["id"], row["path"], row["seconds"], [Talker.of_dict(values) for values in row["talkers"]])
+
+
+def is_row(row: Any) -> bool:
+    """Whether an interrupted run may have kept a row: that of `to_row`, and the fingerprint of the audio file."""
+    return misfit(row, {**ROW, "file": str}) is None

@@ -13,7 +13,7 @@ from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
 from espnet2_sop.origin import fingerprint
 from espnet2_sop.transcribe.audio import read_recording
-from espnet2_sop.transcribe.formats import KEPT, Transcript, of_row, to_row
+from espnet2_sop.transcribe.formats import Transcript, is_row, of_row, to_row
 
 if TYPE_CHECKING:  # torch takes seconds to import, and nothing may be left to transcribe
     from espnet2_sop.speech2text import Speech2Text
@@ -49,7 +49,7 @@ class Transcriber:
     def __call__(self) -> list[Transcript]:
         """The transcripts of all recordings that are not bad, in their order."""
         prints = self._each(self.recordings, lambda name: fingerprint(self.recordings[name]))
-        for name, row in read_partial(self.partial, KEPT) if self.partial else ():
+        for name, row in read_partial(self.partial, is_row) if self.partial else ():
             if name in prints and row["file"] == prints[name]:
                 self._done[name] = of_row({**row, "path": self.recordings[name]})
         seconds = self._each([name for name in prints if name not in self._done], self._seconds)

@@ -143,3 +143,25 @@ def test_kaldi_text_names_the_line_of_a_mistake(tmp_path):
     (tmp_path / "text").write_text("a x\nb\na y\n")
     with pytest.raises(UserError, match="text, line 3: id 'a' came before"):
         read_kaldi(tmp_path / "text")
+
+
+def test_message_is_one_line_whatever_it_quotes():
+    import pickle
+
+    error = UserError("a\nb\x1b[31m\u2028c.csv: " + "x" * 5000 + "; do this")
+    assert str(error).startswith(r"a\nb\x1b[31m\u2028c.csv: xxx") and str(error).endswith("xxx; do this")
+    assert len(str(error)) < 2001 and str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_message_of_a_process_that_reads_data_is_that_of_the_mistake():
+    from torch.utils.data import DataLoader
+
+    from espnet2_sop.mixture.audio import num_samples
+
+    class Files(list):
+        def __getitem__(self, index):
+            return num_samples(super().__getitem__(index))
+
+    with pytest.raises(UserError) as error:
+        list(DataLoader(Files(["no\nfile.wav"]), num_workers=1))
+    assert str(error.value).startswith(r"no\nfile.wav: no such audio file")

@@ -4,7 +4,7 @@ import pytest
 
 from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
-from espnet2_sop.hypotheses import ROW, read_partial
+from espnet2_sop.hypotheses import read_partial, write_hypotheses
 from espnet2_sop.inference import Decoder, decode_set, require_mode
 
 
@@ -156,7 +156,7 @@ def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
 
 
 def test_partial_file_of_nothing(tmp_path):
-    assert list(read_partial(tmp_path / "none", ROW)) == []
+    assert list(read_partial(tmp_path / "none", is_row)) == []
 
 
 def test_batches_hold_their_limits():
@@ -223,3 +223,20 @@ def test_oracle_must_be_named_so(model, tmp_path):
     require_named_oracle(model, "ctc", tmp_path / "ctc")
     with pytest.raises(UserError, match="this is an oracle; name the system so, e.g. sop_reference"):
         require_named_oracle(model, "sop", tmp_path / "sop")
+
+
+def test_rows_that_are_none_of_an_interrupted_run_are_dropped(fuzzing, tmp_path):
+    """What is left is enough to write all files."""
+    effort = {"passes": 2, "tokens": 3, "verified": 4, "accepted": 2}
+    row = {"text": "one <sc> two", "prompt": "one <sc> two", "onsets": [0.0, 0.5], "words": [[1, 0.0, 0.1, "one", 0.9]]}
+    row |= {"seconds": 0.1, "audio": 1.5, "effort": effort}
+    path = tmp_path / ".partial.jsonl"
+    path.write_text(json.dumps({"id": "a", **row}) + "\n" + json.dumps({"id": "b", **row, "effort": None}) + "\n")
+    assert [name for name, _ in read_partial(path, is_row)] == ["a", "b"]
+
+    def use():
+        rows = [row for _, row in read_partial(path, is_row)]
+        if rows:
+            fuzzing.accepts(lambda: write_hypotheses(tmp_path / "out", rows))
+
+    fuzzing.fuzz(path, use, json_lines=True)

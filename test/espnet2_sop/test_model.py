@@ -290,6 +290,17 @@ def test_checkpoints_are_checked_key_by_key(model, options, tmp_path):
         ({"prompt_conf": {"sop_source": "thin air"}}, "sop_source: 'thin air' is not one of ctc, reference, none"),
         ({"prompt_conf": {"sop_source": "none", "confidence_mark": "?"}}, "only CTC has confidences"),
         ({"separator_conf": {"hiden_size": 3}}, "separator_conf: no key 'hiden_size'"),
+        ({"separator_conf": {"hidden_size": "3"}}, "separator_conf.hidden_size: '3' is not of type int"),
+        ({"separator_conf": {"hidden_size": -3}}, "separator_conf: .*-3|separator_conf: hidden_size must be"),
+        ({"separator_conf": {"dropout": 1.5}}, "separator_conf: dropout .*"),
+        ({"separator_conf": ["hidden_size"]}, r"separator_conf: \['hidden_size'\] are no keys and values"),
+        ({"downsampler_conf": {"layer_norm": 1}}, "downsampler_conf.layer_norm: 1 is not of type bool"),
+        ({"encoder_conf": {"pretrained": 3}}, "encoder_conf.pretrained: 3 is not of type str"),
+        ({"llm_conf": {"pretrained": ["a"]}}, "llm_conf.pretrained: "),
+        ({"model_conf": {"objective": "sot", "trainable": "sot"}}, "trainable: 'sot' is not of type list"),
+        ({"model_conf": {"objective": "sot", "trainable": [], "tap": "2"}}, "tap: 2"),
+        ({"model_conf": {"objective": "sot", "trainable": [], "ctc_weight": "x"}}, "ctc_weight: 'x' is not of type"),
+        ({"prompt_conf": {"confidence_threshold": float("nan")}}, "confidence_threshold: nan is not of type float"),
         ({"llm_conf": {}}, "llm_conf.pretrained is missing"),
         ({"ctc_vocab": "nowhere"}, "nowhere/vocabulary.json: no such file"),
     ],
@@ -334,3 +345,21 @@ def test_more_talkers_than_slots_is_an_error(model, waves):
 
 def test_token_error():
     assert token_error([[1, 2], [], [5]], [[1, 3], [4], []], "cpu").item() == 1.0
+
+
+def test_accuracy_is_the_share_of_labels_that_are_the_most_likely_token(options, waves):
+    """Computed from the logits of the whole row; a label is made the most likely token so that there is one."""
+    torch.manual_seed(0)
+    model = build_model(options("sot", [])).eval()
+    batch = make_batch(model, waves[:1], TEXTS[:1])
+
+    def choices():
+        frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])[-1]
+        inputs = model.prompt.build(model.llm, model.projector(frames), lengths, None, batch["text"].tolist())
+        best = model.llm.logits(model.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions))[0].argmax(-1)
+        return best[-batch["text"].size(1) - 1 : -1]
+
+    batch["text"][0, -1] = choices()[-1]
+    right = (choices() == batch["text"][0]).float()
+    assert 0 < right.mean() < 1
+    torch.testing.assert_close(model(**batch)[1]["acc"].squeeze(), right.mean())

@@ -148,3 +148,14 @@ def test_parts_of_a_users_own(monkeypatch):
     for part in ("encoder", "llm"):
         with pytest.raises(UserError, match=f"{part}: the cost of my:Part is not known; only that of "):
             parts_of({**training("ctc", ["separator", "ctc"]), part: "my:Part"}, Assumptions())
+
+
+@pytest.mark.parametrize("odd", ["[1]", "null", "x", "1e999"])
+@pytest.mark.parametrize("key", ["encoder_conf", "llm_conf", "model_conf", "max_epoch", "batch_bins"])
+def test_values_of_a_wrong_kind_are_one_line(tmp_path, key, odd):
+    import yaml
+
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(training("sot", ["sot"])))
+    (tmp_path / "b.yaml").write_text(f"{key}: {odd}\n")
+    with pytest.raises(UserError, match="b.yaml: "):
+        command.main([f"{tmp_path / 'a.yaml'}+{tmp_path / 'b.yaml'}"])
