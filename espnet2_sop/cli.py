@@ -6,7 +6,7 @@ import os
 import sys
 
 from espnet2_sop import __version__, disk
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, printable
 
 COMMANDS = {
     "prepare": "corpora of all kinds to mixture manifests and data directories",

@@ -4,7 +4,7 @@ import pytest
 
 from espnet2_sop.batches import sorted_batches
 from espnet2_sop.errors import UserError
-from espnet2_sop.hypotheses import read_partial, write_hypotheses
+from espnet2_sop.hypotheses import is_row, read_partial, write_hypotheses
 from espnet2_sop.inference import Decoder, decode_set, require_mode
 
 
