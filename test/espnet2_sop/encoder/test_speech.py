@@ -105,7 +105,9 @@ def test_downsampler_goes_on_from_any_block():
 def test_masking_in_training_never_takes_padding(tiny_encoder, waves):
     """Otherwise short mixtures of a batch would be masked less than long ones."""
     encoder, seen = HuggingFaceEncoder(tiny_encoder, config={"mask_time_prob": 0.4}).train(), []
-    encoder.ssl.encoder.register_forward_pre_hook(lambda module, args, kwargs: seen.append(args[0]), with_kwargs=True)
+    encoder.ssl.encoder.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(args[0].clone()), with_kwargs=True
+    )
     speech, lengths = batch([waves[0][:3000], waves[1]])
     _, frames = encoder(speech, lengths)
     for _ in range(9):
