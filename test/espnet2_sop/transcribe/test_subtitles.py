@@ -17,8 +17,12 @@ def read_vtt(text):
 
     import webvtt
 
+    def seconds(stamp):  # webvtt-py's own are whole ones
+        hours, minutes, rest = stamp.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(rest)
+
     captions = webvtt.from_buffer(io.StringIO(text)).captions
-    return [(c.start_in_seconds, c.end_in_seconds, c.voice, html.unescape(c.text)) for c in captions]
+    return [(seconds(c.start), seconds(c.end), c.voice, html.unescape(c.text)) for c in captions]
 
 
 def read_srt(text):
