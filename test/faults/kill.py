@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30, help="at least so many kills must hit (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="decides the moments (default 0)")
-    parser.add_argument("--stages", help="kill these stages only, separated by commas (all run)")
+    parser.add_argument("--stages", help="kill these stages only, separated by commas; the last one ends it")
     parser.add_argument("--work", type=Path, help="folder to work in, kept (default: a temporary one)")
     args = parser.parse_args()
     start = time.monotonic()
@@ -101,13 +101,15 @@ def main() -> None:
     (base / "inputs").mkdir(exist_ok=True)
     write_inputs(base / "inputs")
     todo = commands(base / "inputs")
+    wanted = args.stages.split(",") if args.stages else list(todo)
+    last = max(map(list(todo).index, wanted))
+    todo = dict(list(todo.items())[: last + 1])
     (base / "work").mkdir()
     seconds, changes = in_peace(todo, base / "work", base / "log")
     (base / "work").rename(base / "peace")
     print(f"without interruption: {sum(seconds.values()):.1f} s, {sum(changes.values())} changes of files", flush=True)
     for name in seconds:
         print(f"  {name}: {seconds[name]:.2f} s, {changes[name]} changes", flush=True)
-    wanted = args.stages.split(",") if args.stages else list(todo)
     rng, hits, rounds = random.Random(args.seed), collections.Counter(), 0
     while hits.total() < args.kills:
         rounds += 1

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 KILL = Path(__file__).with_name("kill.py")
-WRITERS = "train sot,train sop,cache,decode sop,pack"
+WRITERS = "format dev,train sot,train sop,cache,decode sop"
 
 
 def test_killed_stages_go_on_to_the_same_results():
