@@ -1,5 +1,6 @@
 """Files as nobody should write them: valid ones with a few changes, and no sense at all."""
 
+import copy
 import json
 import os
 import re
@@ -108,7 +109,7 @@ def changed_values(draw: st.DrawFn, valid: Any) -> Any:
         if draw(st.integers(0, 5)) == 0:
             del holder[key]
         else:
-            holder[key] = draw(st.sampled_from(ODD_VALUES))
+            holder[key] = copy.deepcopy(draw(st.sampled_from(ODD_VALUES)))  # it may be changed in turn
     return value
 
 
