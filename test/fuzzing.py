@@ -1,5 +1,6 @@
 """Files as nobody should write them: valid ones with a few changes, and no sense at all."""
 
+import copy
 import json
 import os
 import re
@@ -21,7 +22,22 @@ SETTINGS = settings(
     suppress_health_check=list(HealthCheck),
 )
 ODD_TEXTS = [
-    *("\0", "\ufeff", "\r\n", "\n", " ", "\t", "\x1b[31m", "\u2028", "\u200b", "x" * 200_000, "[" * 5000, "ü", "<sc>"),
+    *(
+        "\0",
+        "\ufeff",
+        "\r\n",
+        "\n",
+        " ",
+        "\t",
+        "\x1b[31m",
+        "\u2028",
+        "\u200b",
+        "x" * 200_000,
+        "x" * 300,
+        "[" * 5000,
+        "ü",
+        "<sc>",
+    ),
     *(
         "-1",
         "0",
@@ -108,7 +124,7 @@ def changed_values(draw: st.DrawFn, valid: Any) -> Any:
         if draw(st.integers(0, 5)) == 0:
             del holder[key]
         else:
-            holder[key] = draw(st.sampled_from(ODD_VALUES))
+            holder[key] = copy.deepcopy(draw(st.sampled_from(ODD_VALUES)))  # it may be changed in turn
     return value
 
 

@@ -1,6 +1,7 @@
 """Kaldi-style data directories of mixtures."""
 
 import json
+import os
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -223,6 +224,6 @@ def check_data_dir(folder: str | Path) -> list[str]:
     problems += [
         f"{folder / 'mixtures.jsonl'}, line {number}: no such audio file: {path}"
         for path, number in missing.items()
-        if not Path(path).is_file()
+        if not os.path.isfile(path)
     ]
     return problems

@@ -1,5 +1,6 @@
 """LibriSpeechMix lists (Kanda et al., Interspeech 2020) to mixtures."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def _record(where: str, record: Any) -> dict[str, Any]:
 def _audio_file(root: Path, wav: str) -> Path:
     """A source as it lies below the LibriSpeech folder: the lists say .wav, LibriSpeech has .flac."""
     path = root / wav
-    return path if path.is_file() or not path.name else path.with_suffix(".flac")
+    return path if os.path.isfile(path) or not path.name else path.with_suffix(".flac")
 
 
 def _source(where: str, record: dict[str, Any], talker: int, path: Path, length: int) -> Source:

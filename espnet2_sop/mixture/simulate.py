@@ -1,6 +1,7 @@
 """Mixtures drawn by a rule from a pool of single utterances, new ones in every epoch."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -305,4 +306,4 @@ class Simulation:
     def missing_files(self) -> list[str]:
         """Audio files of utterances, noises and room responses that are not there, each once."""
         paths = dict.fromkeys(item.path for item in (*self.pool, *self.noises, *self.rooms))
-        return [path for path in paths if not Path(path).is_file()]
+        return [path for path in paths if not os.path.isfile(path)]

@@ -1,6 +1,7 @@
 """Utterances as parts of recordings: what Kaldi, lhotse and STM files say before any audio is read."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def listed(names: Sequence[str]) -> str:
 
 def require_files(where: str | Path, paths: Iterable[str], hint: str) -> None:
     """Raises one UserError for all files that are missing."""
-    if missing := [path for path in dict.fromkeys(paths) if not Path(path).is_file()]:
+    if missing := [path for path in dict.fromkeys(paths) if not os.path.isfile(path)]:
         raise UserError(f"{where}: {len(missing)} audio file(s) are missing: {listed(missing)}; {hint}")
 
 
