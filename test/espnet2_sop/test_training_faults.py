@@ -159,3 +159,23 @@ def test_what_a_kill_after_the_checkpoint_has_left_undone_is_done(straight, trai
         if path.is_symlink():
             assert os.readlink(run / path.name) == os.readlink(path), path.name
     assert {path.name for path in run.iterdir()} == {path.name for path in straight.iterdir()}
+
+
+def test_decoding_is_strict_or_leaves_the_mixture_without_hypothesis(model, train, tmp_path, capsys):
+    from espnet2_sop.files import read_kaldi
+    from espnet2_sop.inference import Decoder, decode_set
+
+    data = shutil.copytree(train.data / "dev", tmp_path / "dev")
+    rows = [json.loads(line) for line in (data / "mixtures.jsonl").read_text().splitlines()]
+    rows[0]["sources"][0]["path"] = str(tmp_path / "none.ogg")
+    (data / "mixtures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    decoder = Decoder(model, "ctc")
+    with pytest.raises(UserError, match=rf"^mixture {rows[0]['id']}: .*none.ogg: no such audio file"):
+        decode_set(decoder, data, tmp_path / "strict", 60, 4)
+    assert not (tmp_path / "strict/text").exists()
+    decode_set(decoder, data, tmp_path / "skip", 60, 4, skip_bad_audio=True)
+    assert set(read_kaldi(tmp_path / "skip/text")) == {row["id"] for row in rows[1:]}
+    assert (
+        (tmp_path / "skip/bad_audio.tsv").read_text().startswith(f"{rows[0]['id']}\t{tmp_path / 'none.ogg'}: no such")
+    )
+    assert "1 mixtures have no hypothesis" in capsys.readouterr().err
