@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# data.sh [--name value ...]: data directories of a LibriSpeech-like folder with train, dev and test: training mixtures are drawn on the fly, dev and
-# test once by the same rule. Noises are synthetic, and so are rooms, if there shall be any.
+# data.sh [--name value ...]: data directories of a LibriSpeech-like folder with train, dev and test. Training mixtures
+# are drawn on the fly, dev and test once by the same rule. Noises are synthetic, and so are rooms, if there are any.
 set -euo pipefail
 
 ### options
