@@ -72,10 +72,10 @@ def test_lists_may_have_commas(data):
 @pytest.mark.parametrize(
     ("recipe", "options", "message"),
     [
-        *((recipe, ["--no_such", "1"], "no option '--no_such'; there are: datadir ") for recipe in RECIPES),
+        *((recipe, ["--no_such", "1"], "no option --no_such; there are: datadir ") for recipe in RECIPES),
         *((recipe, ["--datadir"], "--datadir needs a value") for recipe in RECIPES),
         *((recipe, ["--datadir", "-x"], "--datadir '-x': must be a folder") for recipe in RECIPES),
-        *((recipe, ["data"], "no option 'data'") for recipe in RECIPES),
+        *((recipe, ["data"], "'data' is no option") for recipe in RECIPES),
         ("fotaqmix", ["--fotaq", ""], "give --local_data_opts '--fotaq DIR'"),
         ("fotaqmix", ["--fotaq", "no\x1b[31m"], "--fotaq 'no?[31m': no folder no?[31m/train"),
         ("fotaqmix", ["--rule", "no.yaml"], "--rule 'no.yaml': no such file"),

@@ -1,20 +1,28 @@
 # shellcheck shell=bash
-# To be sourced by local/data.sh with its arguments: sets the variables of the script's block "### options" from
-# `--name value` and checks them. Whatever is wrong ends the script with one line.
+# To be sourced by local/data.sh and sop.sh with their arguments: sets the variables of the script's block
+# "### options" from `--name value` and checks them. Whatever is wrong ends the script with one line.
 
 set -f # no value is a pattern of file names
 
 fail() {
-    printf 'local/data.sh: error: %s\n' "${*//[[:cntrl:]]/?}" >&2
+    printf '%s: error: %s\n' "${script:-local/data.sh}" "${*//[[:cntrl:]]/?}" >&2
     exit 1
 }
+own="${BASH_SOURCE[1]}"
+declare -F help >/dev/null || help() { sed -n '2,/^### end/{/^###/d;/^set /d;s/^# //;p}' "${own}"; }
 
-known=" $(sed -n '/^### options/,/^### end/{s/^\([a-z_]*\)=.*/\1/p}' "${BASH_SOURCE[1]}" | tr '\n' ' ')"
+known=" $(sed -n '/^### options/,/^### end/{s/^\([a-z_]*\)=.*/\1/p}' "${own}" | tr '\n' ' ')"
 while [ $# -gt 0 ]; do
-    [[ "$1" =~ ^--[a-z_]+$ && "${known}" == *" ${1#--} "* ]] || fail "no option '$1'; there are:${known}"
-    [ $# -gt 1 ] || fail "$1 needs a value"
-    printf -v "${1#--}" '%s' "$2"
-    shift 2
+    case "$1" in
+        -h | --help) help; exit 0 ;;
+        --*=*) name="${1%%=*}" value="${1#*=}" ;;
+        --*) [ $# -gt 1 ] || fail "$1 needs a value"; name="$1" value="$2"; shift ;;
+        *) fail "'$1' is no option; there are:${known% }" ;;
+    esac
+    name="${name#--}"
+    [[ "${name}" =~ ^[a-z_]+$ && "${known}" == *" ${name} "* ]] || fail "no option --${name}; there are:${known% }"
+    printf -v "${name}" '%s' "${value}"
+    shift
 done
 
 need_match() { # need_match OPTION PATTERN WHAT: the value as a whole

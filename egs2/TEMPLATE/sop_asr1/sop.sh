@@ -64,22 +64,9 @@ HELP
 }
 
 log() { echo "$(date '+%H:%M:%S') $*"; }
-fail() { printf 'sop.sh: error: %s\n' "${*//[[:cntrl:]]/?}" >&2; exit 1; }
-set -f # no value of an option is a pattern of file names
-
-known=" $(sed -n '/^### options/,/^### end/{s/^\([a-z_]*\)=.*/\1/p}' "${BASH_SOURCE[0]}" | tr '\n' ' ')"
-while [ $# -gt 0 ]; do
-    case "$1" in
-        -h | --help) help; exit 0 ;;
-        --*=*) name="${1%%=*}" value="${1#*=}" ;;
-        --*) [ $# -gt 1 ] || fail "$1 needs a value (./sop.sh --help)"; name="$1" value="$2"; shift ;;
-        *) fail "'$1' is not an option (./sop.sh --help)" ;;
-    esac
-    name="${name#--}"
-    [[ "${name}" =~ ^[a-z_]+$ && "${known}" == *" ${name} "* ]] || fail "no option --${name} (./sop.sh --help)"
-    printf -v "${name}" '%s' "${value}"
-    shift
-done
+script=sop.sh
+# shellcheck source=egs2/TEMPLATE/sop_asr1/options.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/options.sh" "$@"
 for name in stage stop_stage ngpu num_nodes nj ctc_vocab_size; do
     [[ "${!name}" =~ ^(0|[1-9][0-9]{0,8})$ ]] || fail "--${name} ${!name}: must be a whole number"
 done
