@@ -92,6 +92,7 @@ def test_it_leaves_no_hooks_and_knows_its_length():
 
 def share(rank, folder):
     """One of two processes; only the second has a bad batch, as a gradient that DDP has averaged shows to both."""
+    torch.set_num_threads(1)  # threads of the parent are not there after a fork
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     model = Line()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
