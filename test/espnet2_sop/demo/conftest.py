@@ -176,7 +176,7 @@ class Browser:
         return {e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Chromium whose microphone is a file with noise, so that recording can be tried; it asks nobody for permission."""
     if CHROMIUM is None:
