@@ -142,21 +142,6 @@ def test_librimix_of_two_clean_talkers_needs_no_noise(librimix, tmp_path):
     assert (tmp_path / "data/test_2mix_clean/wav.scp").is_file()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--num_talkers", "4"], "--num_talkers 4"),
-        (["--condition", "loud"], "--condition loud"),
-        (["--speakers", "2"], "no option --speakers"),
-        (["--metadata", "nowhere"], "nowhere: no such folder"),
-    ],
-)
-def test_mistakes_in_the_options_of_librimix_are_one_line(librimix, tmp_path, options, message):
-    result = run_data("librimix", tmp_path, *librimix, *options)
-    assert result.returncode == 1
-    assert message in result.stderr and len(result.stderr.splitlines()) == 1
-
-
 @pytest.mark.parametrize("recipe", [*RECIPES, "librimix"])
 def test_run_sh_goes_through_all_stages(recipe, request, tmp_path):
     """With small models in place of the recipe's, two updates each, and three test mixtures or so."""
