@@ -22,7 +22,7 @@ import torchaudio
 from torch import distributed, nn
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers import WavLMConfig, WavLMModel
+from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
 
 from espnet2_sop.encoder.speech import HuggingFaceEncoder, normalize_waveform
 from espnet2_sop.encoder.whisper import WhisperEncoder
@@ -235,6 +235,7 @@ def main():
     torch.manual_seed(args.seed)
     if rank == 0:
         WavLMModel(CONFIG).save_pretrained(args.out)
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(args.out)
     distributed.barrier()
     encoder = HuggingFaceEncoder(str(args.out))
     start_filters(encoder)
