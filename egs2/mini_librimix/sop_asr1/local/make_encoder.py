@@ -235,7 +235,7 @@ def main():
     torch.manual_seed(args.seed)
     if rank == 0:
         WavLMModel(CONFIG).save_pretrained(args.out)
-    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(args.out)
+        Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(args.out)
     distributed.barrier()
     encoder = HuggingFaceEncoder(str(args.out))
     start_filters(encoder)
