@@ -130,7 +130,12 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
         needs=needs(parts),
         parts=SOP_PARTS,
         parameters=parameters,
-        pretrained="\n".join(f"| {title(part)} | {place(part)} |" for part in parts),
+        pretrained="\n".join(
+            [
+                *(f"| {title(part)} | {place(part)} |" for part in parts),
+                *(f"| {what} | class `{name}`; its module is **not in this package** |" for what, name in own(config)),
+            ]
+        ),
         adapters=json.dumps(adapters),
         results=result_table(rows),
         data=training_data(config, options.training_data),
@@ -171,6 +176,12 @@ def binding_license(parts: list) -> str | None:
     """The licence of the LLM if it has to be kept."""
     names = " ".join(part.name.lower() for part in parts)
     return next((licence for family, licence in BINDING.items() if family in names), None)
+
+
+def own(config: dict) -> list[tuple[str, str]]:
+    """Parts of a class that is not of `espnet2_sop`, and the class: (encoder, my_module:MyEncoder)."""
+    found = [(key, str(config.get(key, ""))) for key in ("encoder", "separator", "llm")]
+    return [(key, name) for key, name in found if ":" in name]
 
 
 def title(part) -> str:

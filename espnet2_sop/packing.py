@@ -81,7 +81,8 @@ def pack(
     state = read_state(run / checkpoint)
     if not all(hasattr(value, "numel") for value in state.values()):
         raise UserError(f"{run / checkpoint}: holds more than weights; give one such as valid.acc.ave.pth")
-    parts = [pretrained_part(config, option, include_pretrained) for option in ("encoder_conf", "llm_conf")]
+    options_of_parts = [option for option in ("encoder_conf", "llm_conf") if "pretrained" in config[option]]
+    parts = [pretrained_part(config, option, include_pretrained) for option in options_of_parts]
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:

@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     config = read_config(run, packed=args.checkpoint.endswith(".safetensors"))
 
     from espnet2_sop.archive import write_zip
-    from espnet2_sop.model_card import CardOptions, title
+    from espnet2_sop.model_card import CardOptions, own, title
     from espnet2_sop.packing import pack
 
     options = CardOptions(out.name, args.license, tuple(args.language), args.training_data, args.results)
@@ -53,6 +53,11 @@ def main(argv: list[str] | None = None) -> None:
     archive = out.with_name(f"{out.name}.zip")
     write_zip(out, archive)
     print(f"{args.out} and {args.out}.zip: {archive.stat().st_size / 2**20:.1f} MB")
+    for part, name in own(config):
+        print(
+            f"The {part} is {name}, and its module is not in the package: whoever gets it has to import it before the "
+            "model is loaded (docs/extending.md)."
+        )
     for part in parts:
         if part.missing:
             print(

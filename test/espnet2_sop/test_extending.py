@@ -95,17 +95,31 @@ def decode_and_score(run, data, mode, *options):
     return out / "dev"
 
 
+def pack_and_decode(run, data, expected, capsys):
+    """A package tells which module it needs, and decodes as the run once that is imported."""
+    from espnet2_sop.bin import decode, pack
+
+    argv = ["--run", run, "--checkpoint", "valid.loss.ave.pth", "--include_pretrained", "--out", "exp/packed"]
+    pack.main(argv)
+    assert "The encoder is mel_encoder:MelEncoder, and its module is not in the package" in capsys.readouterr().out
+    assert "| encoder | class `mel_encoder:MelEncoder`" in Path("exp/packed/README.md").read_text()
+    argv = ["--run", "exp/packed", "--checkpoint", "model.safetensors", "--mode", "sot", "--out", "exp/decode/packed"]
+    decode.main([*argv, f"{data}/dev"])
+    assert Path("exp/decode/packed/dev/text").read_text() == (expected / "text").read_text()
+
+
 def configs(*paths):
     return [f"--config={path}" for path in paths]
 
 
-def test_encoder(recipe, base, data):
+def test_encoder(recipe, base, data, capsys):
     own = ("conf_mel/base.yaml", "conf_mel/train_sot.yaml")
     checkpoint = train("exp/mel", data, *configs(base, *own))
     trained = torch.load(checkpoint, weights_only=True)
     assert any(key.startswith("encoder.lstm.") for key in trained)
     assert not any("window" in key or "filters" in key for key in trained)
-    decode_and_score("exp/mel", data, "sot")
+    out = decode_and_score("exp/mel", data, "sot")
+    pack_and_decode("exp/mel", data, out, capsys)
 
     encoder = importlib.import_module("mel_encoder").MelEncoder(size=8, num_layers=1).eval()
     speech, lengths = torch.randn(2, 9000), torch.tensor([9000, 7001])
