@@ -49,6 +49,9 @@ class Speech2Text:
         batch_seconds: float = 160.0,
     ):
         check_limits(max_seconds, pause_seconds)
+        for name, value in (("batch_size", batch_size), ("batch_seconds", batch_seconds)):
+            if not value >= 1:
+                raise UserError(f"{name}: {value} leaves nothing in a batch; at least 1")
         self.decoder = decoder
         self.max_seconds = max_seconds
         self.pause_seconds = pause_seconds
@@ -177,6 +180,6 @@ def usable_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise UserError(f"device: {name!r} cannot be used here ({str(error).splitlines()[0]})") from None
     return device

@@ -1,5 +1,6 @@
 """A small corpus in the layout of LibriSpeech, WHAM and LibriMix, for all tests."""
 
+import contextlib
 import csv
 import dataclasses
 import importlib.resources
@@ -84,13 +85,34 @@ def _metadata(path: Path, num_talkers: int, utterances: list[str], rng: np.rando
     return path
 
 
-@pytest.fixture(scope="session")
-def fuzzing():
-    """The module `fuzzing.py` beside this file."""
-    spec = importlib.util.spec_from_file_location("fuzzing", Path(__file__).with_name("fuzzing.py"))
+def _beside(name: str):
+    """A module beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def fuzzing():
+    """The module `fuzzing.py`."""
+    return _beside("fuzzing")
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory: pytest.TempPathFactory):
+    """Starts Chromium until the end of the module: browse(*options, **values) of `chromium.Browser`."""
+    chromium = _beside("chromium")
+    if chromium.PROGRAM is None:
+        pytest.skip("no Chromium on PATH: pages are not tried in a browser")
+    with contextlib.ExitStack() as started:
+
+        def start(*options, **values):
+            browser = chromium.Browser(tmp_path_factory.mktemp("chromium"), *options, **values)
+            started.callback(browser.close)
+            return browser
+
+        yield start
 
 
 def make_corpus(root: Path) -> Corpus:

@@ -32,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="take the prompt from elsewhere than in training; reference is an oracle, an upper bound for prompts",
     )
     parser.add_argument("--out", required=True, help="folder of the system, e.g. exp/decode/sop")
-    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    add_recognition_options(parser)
     parser.add_argument(
         "--draft",
         choices=("auto", "none"),
@@ -40,11 +40,6 @@ def get_parser() -> argparse.ArgumentParser:
         help="auto: greedy decoding verifies the output of the CTC heads where they are trained, several tokens in a "
         "pass of the LLM (default); none: a pass for every token; the output is the same",
     )
-    parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
-    parser.add_argument(
-        "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
-    )
-    parser.add_argument("--ngpu", type=int, default=0, help="0 is CPU (default)")
     parser.add_argument(
         "--bad_audio",
         choices=("strict", "skip"),
@@ -57,11 +52,30 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = get_parser().parse_args(argv)
+def add_recognition_options(parser: argparse.ArgumentParser) -> None:
+    """Options of all commands that recognise speech: beam, batches and device."""
+    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
+    parser.add_argument(
+        "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
+    )
+    parser.add_argument("--ngpu", type=int, default=0, help="0 is CPU (default)")
+
+
+def check_recognition_options(args: argparse.Namespace) -> None:
+    """Refuses values that leave nothing to do.
+
+    Raises:
+        UserError: Names the option.
+    """
     for name in ("beam", "batch_size", "batch_seconds"):
         if not getattr(args, name) >= 1:
             raise UserError(f"--{name} {getattr(args, name)}: must be 1 or more")
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = get_parser().parse_args(argv)
+    check_recognition_options(args)
     jobs = [job for data in args.data if (job := job_to_do(args, Path(data), Path(args.out) / Path(data).name))]
     if not jobs:
         return

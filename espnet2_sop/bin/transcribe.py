@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from espnet2_sop import origin
+from espnet2_sop.bin.decode import add_recognition_options, check_recognition_options
 from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
 from espnet2_sop.lock import locked
@@ -35,12 +36,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--max_seconds", type=float, default=30, help="longer recordings are cut at pauses (default 30)"
     )
     parser.add_argument("--pause_seconds", type=float, default=0.8, help="shortest pause for that (default 0.8)")
-    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
-    parser.add_argument("--batch_size", type=int, default=32, help="most segments in a batch (default 32)")
-    parser.add_argument(
-        "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
-    )
-    parser.add_argument("--ngpu", type=int, default=0, help="0 is CPU (default)")
+    add_recognition_options(parser)
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16", "float16"),
@@ -52,6 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
+    check_recognition_options(args)
     from espnet2_sop.transcribe.model import find_weights
     from espnet2_sop.transcribe.recordings import find_recordings
     from espnet2_sop.transcribe.segmentation import check_limits

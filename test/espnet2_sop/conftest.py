@@ -203,44 +203,68 @@ def options(tiny_llm, tiny_encoder, llm_vocab):
 
 
 @pytest.fixture(scope="session")
-def train(make_data, corpus, tiny_encoder, tiny_llm, llm_vocab, tmp_path_factory):
+def data(make_data, corpus, tmp_path_factory):
+    """Data directories train, of six mixtures an epoch, and dev, which has two mixtures."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "two.csv").write_text("".join(corpus.csv[2].read_text().splitlines(keepends=True)[:3]))
+    return make_data(root, [root / "two.csv"], mixtures_per_epoch=6)
+
+
+@pytest.fixture(scope="session")
+def write_config(tiny_encoder, tiny_llm, llm_vocab):
+    """Writes the configuration of a training of tiny parts: write_config(path, **changes, key by key); its path."""
+    import yaml
+
+    from espnet2_sop.files import merge
+
+    tiny = {
+        "encoder_conf": {"pretrained": tiny_encoder},
+        "downsampler_conf": {"output_size": 32},
+        "separator_conf": {"hidden_size": 16, "branch_size": 24},
+        "llm_conf": {"pretrained": tiny_llm},
+        "ctc_vocab": llm_vocab,
+        "batch_type": "numel",
+        "batch_bins": 60000,
+        "num_workers": 0,
+        "use_matplotlib": False,
+        "optim": "adamw",
+        "optim_conf": {"lr": 0.01},
+        "best_model_criterion": [["valid", "loss", "min"]],
+        "keep_nbest_models": 2,
+    }
+
+    def write(path, **changes) -> str:
+        path.write_text(yaml.safe_dump(merge(tiny, changes)))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def data_options():
+    """Options of a training for its data: data_options(simulation or manifest, data directory of dev)."""
+
+    def build(train, dev) -> list[str]:
+        words = ["--valid_shape_file", f"{dev}/speech_shape"]
+        for mode, path in (("train", train), ("valid", f"{dev}/mixtures.jsonl")):
+            for name, kind in (("speech", "mixture"), ("text", "mixture_text")):
+                words += [f"--{mode}_data_path_and_name_and_type", f"{path},{name},{kind}"]
+        return words
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def train(make_data, corpus, write_config, data_options, tmp_path_factory):
     """Runs `espnet2-sop train` for a stage: train(out, objective, trainable, *options, train_data=FILE)."""
     from espnet2_sop.bin import train as command
 
     data = make_data(tmp_path_factory.mktemp("data"), list(corpus.csv.values()), "both")
-    config = tmp_path_factory.mktemp("conf") / "base.yaml"
-    config.write_text(
-        f"""
-encoder_conf: {{pretrained: {tiny_encoder}}}
-downsampler_conf: {{output_size: 32}}
-separator_conf: {{hidden_size: 16, branch_size: 24}}
-llm_conf: {{pretrained: {tiny_llm}}}
-ctc_vocab: {llm_vocab}
-batch_type: numel
-batch_bins: 60000
-num_workers: 0
-use_matplotlib: false
-optim: adamw
-optim_conf: {{lr: 0.01}}
-best_model_criterion: [[valid, loss, min]]
-keep_nbest_models: 2
-"""
-    )
 
     def run(out, objective, trainable, *options, train_data=data / "train/simulation.yaml"):
-        stage = out.parent / f"{out.name}.yaml"
-        stage.write_text(f"model_conf: {{objective: {objective}, trainable: [{', '.join(trainable)}]}}")
-        dev = data / "dev/mixtures.jsonl"
-        command.main(
-            [
-                *("--config", str(config), "--config", str(stage), "--output_dir", str(out)),
-                *("--train_data_path_and_name_and_type", f"{train_data},speech,mixture"),
-                *("--train_data_path_and_name_and_type", f"{train_data},text,mixture_text"),
-                *("--valid_data_path_and_name_and_type", f"{dev},speech,mixture"),
-                *("--valid_data_path_and_name_and_type", f"{dev},text,mixture_text"),
-                *("--valid_shape_file", str(data / "dev/speech_shape"), *options),
-            ]
-        )
+        stage = {"objective": objective, "trainable": list(trainable)}
+        config = write_config(out.parent / f"{out.name}.yaml", model_conf=stage)
+        command.main(["--config", config, "--output_dir", str(out), *data_options(train_data, data / "dev"), *options])
         return out
 
     run.data = data

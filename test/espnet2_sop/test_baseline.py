@@ -47,7 +47,7 @@ def data(make_data, corpus, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def train(data, tmp_path_factory):
+def train(data, data_options):
     """Runs `espnet2-sop train --task asr`: train(out, changes of the configuration, *options, source=manifest)."""
     from espnet2_sop.bin import train as command
 
@@ -55,10 +55,7 @@ def train(data, tmp_path_factory):
         config = out.parent / f"{out.name}.yaml"
         config.write_text(yaml.safe_dump(merge(yaml.safe_load(CONFIG), changes or {})))
         argv = ["--task", "asr", "--config", str(config), "--token_list", str(data / "tokens.txt")]
-        for mode, path in (("train", source), ("valid", data / "dev/mixtures.jsonl")):
-            for name, kind in (("speech", "mixture"), ("text", "mixture_text")):
-                argv += [f"--{mode}_data_path_and_name_and_type", f"{path},{name},{kind}"]
-        argv += ["--valid_shape_file", str(data / "dev/speech_shape"), "--output_dir", str(out), *options]
+        argv += [*data_options(source, data / "dev"), "--output_dir", str(out), *options]
         command.main(argv)
         return out
 

@@ -19,39 +19,27 @@ for objective in ("sot", "ctc"):
 
 
 @pytest.fixture(scope="module")
-def start(make_data, corpus, tiny_encoder, tiny_llm, llm_vocab, tmp_path_factory):
+def start(make_data, corpus, write_config, data_options, tmp_path_factory):
     """Starts a process that trains objectives `sot` and `ctc` for an epoch: start(folder, *options)."""
     # batches of 3, 5 and 6 mixtures: shares differ, and none is a lone mixture, which the log of two would count twice
     rule = {"mixtures_per_epoch": 14, "talkers": {1: 0.4, 2: 0.3, 3: 0.3}, "noise_prob": 0, "speed": [1, 1]}
     root = make_data(tmp_path_factory.mktemp("distributed"), [corpus.csv[2]], **rule)
     for objective, parts in PARTS.items():
-        (root / f"{objective}.yaml").write_text(
-            f"""
-model_conf: {{objective: {objective}, trainable: {parts}}}
-encoder_conf: {{pretrained: {tiny_encoder}}}
-downsampler_conf: {{output_size: 32}}
-separator_conf: {{hidden_size: 16, branch_size: 24, dropout: 0.0}}
-llm_conf: {{pretrained: {tiny_llm}, adapters: {{sot: {{lora_dropout: 0.0}}, sop: {{}}}}}}
-ctc_vocab: {llm_vocab}
-batch_type: numel
-batch_bins: 100000
-num_workers: 0
-use_matplotlib: false
-max_epoch: 1
-optim: sgd
-optim_conf: {{lr: 0.5}}
-best_model_criterion: [[valid, loss, min]]
-keep_nbest_models: 1
-"""
+        write_config(
+            root / f"{objective}.yaml",
+            model_conf={"objective": objective, "trainable": parts},
+            separator_conf={"dropout": 0.0},
+            llm_conf={"adapters": {"sot": {"lora_dropout": 0.0}, "sop": {}}},
+            batch_bins=100000,
+            max_epoch=1,
+            optim="sgd",
+            optim_conf={"lr": 0.5},
+            keep_nbest_models=1,
         )
 
     def run(folder, *options):
-        data = []
-        for mode, path in (("train", root / "train/simulation.yaml"), ("valid", root / "dev/mixtures.jsonl")):
-            for name, kind in (("speech", "mixture"), ("text", "mixture_text")):
-                data += [f"--{mode}_data_path_and_name_and_type", f"{path},{name},{kind}"]
-        argv = ["--config", f"{root}/{{objective}}.yaml", "--output_dir", f"{root / folder}/{{objective}}", *data]
-        argv += ["--valid_shape_file", str(root / "dev/speech_shape"), "--dist_backend", "gloo", *options]
+        argv = ["--config", f"{root}/{{objective}}.yaml", "--output_dir", f"{root / folder}/{{objective}}"]
+        argv += [*data_options(root / "train/simulation.yaml", root / "dev"), "--dist_backend", "gloo", *options]
         return subprocess.Popen([sys.executable, "-c", WORKER, *argv], stderr=subprocess.PIPE, text=True)
 
     run.root = root

@@ -17,17 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/extending.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 FILES = {found[1]: text for _, text in BLOCKS if (found := re.match(r"# (\S+\.(?:py|yaml|sh))\n", text))}
-TRAINER = {
-    "batch_type": "numel",
-    "batch_bins": 60000,
-    "num_workers": 0,
-    "use_matplotlib": False,
-    "optim": "adamw",
-    "max_epoch": 1,
-    "num_iters_per_epoch": 2,
-    "keep_nbest_models": 1,
-    "best_model_criterion": [["valid", "loss", "min"]],
-}
+SHORT = {"max_epoch": 1, "num_iters_per_epoch": 2, "keep_nbest_models": 1}
 SOT = {"model_conf": {"objective": "sot", "trainable": ["downsampler", "projector", "sot"]}}
 
 
@@ -42,27 +32,10 @@ def recipe(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def data(make_data, corpus, tmp_path_factory):
-    """Data directories train and dev, which has two mixtures."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "two.csv").write_text("".join(corpus.csv[2].read_text().splitlines(keepends=True)[:3]))
-    return make_data(root, [root / "two.csv"], mixtures_per_epoch=6)
-
-
 @pytest.fixture
-def base(recipe, tiny_encoder, tiny_llm, llm_vocab):
+def base(recipe, write_config):
     """conf/base.yaml of tiny models, written as those of the recipes."""
-    base = {
-        "encoder": "huggingface",
-        "encoder_conf": {"pretrained": tiny_encoder},
-        "downsampler_conf": {"output_size": 32},
-        "separator": "lstm",
-        "separator_conf": {"hidden_size": 16, "branch_size": 24},
-        "llm_conf": {"pretrained": tiny_llm},
-        "ctc_vocab": llm_vocab,
-    }
-    return write("conf/base.yaml", base | TRAINER)
+    return write_config(recipe / "conf/base.yaml", encoder="huggingface", separator="lstm", **SHORT)
 
 
 def write(name, config):
@@ -70,17 +43,17 @@ def write(name, config):
     return name
 
 
-def train(out, data, *options):
-    """Two updates; returns the checkpoint."""
+@pytest.fixture(scope="module")
+def train(data_options):
+    """Two updates: train(out, data, *options) returns the checkpoint."""
     from espnet2_sop.bin import train
 
-    rule, dev = f"{data}/train/simulation.yaml", f"{data}/dev/mixtures.jsonl"
-    argv = [*map(str, options), "--output_dir", str(out), "--valid_shape_file", f"{data}/dev/speech_shape"]
-    for side, path in (("train", rule), ("valid", dev)):
-        argv += [f"--{side}_data_path_and_name_and_type", f"{path},speech,mixture"]
-        argv += [f"--{side}_data_path_and_name_and_type", f"{path},text,mixture_text"]
-    train.main(argv)
-    return f"{out}/valid.loss.ave.pth"
+    def run(out, data, *options):
+        words = data_options(f"{data}/train/simulation.yaml", f"{data}/dev")
+        train.main([*map(str, options), "--output_dir", str(out), *words])
+        return f"{out}/valid.loss.ave.pth"
+
+    return run
 
 
 def decode_and_score(run, data, mode, *options):
@@ -112,7 +85,7 @@ def configs(*paths):
     return [f"--config={path}" for path in paths]
 
 
-def test_encoder(recipe, base, data, capsys):
+def test_encoder(recipe, base, train, data, capsys):
     own = ("conf_mel/base.yaml", "conf_mel/train_sot.yaml")
     checkpoint = train("exp/mel", data, *configs(base, *own))
     trained = torch.load(checkpoint, weights_only=True)
@@ -131,7 +104,7 @@ def test_encoder(recipe, base, data, capsys):
     assert not frames[1, sizes[1] :].any()
 
 
-def test_separator(recipe, base, data):
+def test_separator(recipe, base, train, data):
     """In stages 2 and 3, from a stage 1 with the Separator of the package."""
     first = train("exp/sot", data, *configs(base, write("conf/train_sot.yaml", SOT)))
     second = "conf/train_ctc_attention.yaml"
@@ -166,7 +139,7 @@ def tiny_pythia(tmp_path_factory, tiny_llm):
     return str(folder)
 
 
-def test_llm_of_another_family(recipe, base, data, tiny_pythia):
+def test_llm_of_another_family(recipe, base, train, data, tiny_pythia):
     text = FILES["conf/llm_pythia.yaml"].replace("EleutherAI/pythia-160m", tiny_pythia)
     Path("conf/llm_pythia.yaml").write_text(text)
     from espnet2_sop.bin import vocab
@@ -178,7 +151,7 @@ def test_llm_of_another_family(recipe, base, data, tiny_pythia):
     decode_and_score("exp/pythia", data, "sot")
 
 
-def test_own_class_of_llm(recipe, base, data):
+def test_own_class_of_llm(recipe, base, train, data):
     text = FILES["conf/llm_shallow.yaml"]
     Path("conf/llm_shallow.yaml").write_text(text.replace("num_layers: 2", "num_layers: 1"))  # the tiny one has two
     own = configs(base, "conf/llm_shallow.yaml", write("conf/train_sot.yaml", SOT))
@@ -229,7 +202,7 @@ def kaldi(folder, speech):
         (folder / name).write_text("".join(lines))
 
 
-def test_corpus(corpus, tmp_path, monkeypatch):
+def test_corpus(corpus, train, tmp_path, monkeypatch):
     """The commands of the page in a folder like the checkout, then the training with its configurations."""
     for name, subset in (("train", "train-mini"), ("dev", "test-mini"), ("test", "test-mini")):
         kaldi(tmp_path / "kaldi" / name, corpus.speech / subset)
@@ -266,6 +239,8 @@ def test_corpus(corpus, tmp_path, monkeypatch):
         format.main(["--min_duration", "0.1", f"data/{name}", f"dump/{name}"])
     base = configs("conf/base.yaml", "conf/models.yaml")
     vocab.main(["--kind", "llm", *base, "--out", "exp/vocab/llm"])
-    small = write("conf/small.yaml", TRAINER | {"scheduler": None, "single_talker_epochs": 0})
+    trainer = {"batch_type": "numel", "batch_bins": 60000, "num_workers": 0, "use_matplotlib": False, **SHORT}
+    criterion = {"best_model_criterion": [["valid", "loss", "min"]]}
+    small = write("conf/small.yaml", {**trainer, **criterion, "scheduler": None, "single_talker_epochs": 0})
     train("exp/sot", "dump", *base, *configs("conf/train_sot.yaml", small), "--vocab_dir", "exp/vocab")
     decode_and_score("exp/sot", "dump", "sot")

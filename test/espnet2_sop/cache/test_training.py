@@ -119,7 +119,7 @@ def test_what_is_trained_is_not_cached(options, objective, trainable, changes, e
 
 
 @pytest.fixture(scope="module")
-def site(corpus, tiny_encoder, tiny_llm, llm_vocab, tmp_path_factory):
+def site(corpus, write_config, data_options, tmp_path_factory):
     """Runs commands over fixed sets of mixtures: site(command, out, stage, *options)."""
     from espnet2_sop.bin import cache, format, prepare, train
 
@@ -128,33 +128,20 @@ def site(corpus, tiny_encoder, tiny_llm, llm_vocab, tmp_path_factory):
     for name, table in (("train", corpus.csv[3]), ("dev", corpus.csv[2])):
         prepare.main(["librimix", *speech, "--csv", str(table), "--out", str(root / "data" / name)])
         format.main(["--min_duration", "0.1", str(root / "data" / name), str(root / name)])
-    config = root / "base.yaml"
-    config.write_text(
-        f"""
-encoder_conf: {{pretrained: {tiny_encoder}}}
-downsampler_conf: {{output_size: 32}}
-separator_conf: {{hidden_size: 16, branch_size: 24, dropout: 0.0}}
-llm_conf: {{pretrained: {tiny_llm}, adapters: {{sot: {{lora_dropout: 0.0}}, sop: {{lora_dropout: 0.0}}}}}}
-ctc_vocab: {llm_vocab}
-batch_type: numel
-batch_bins: 80000
-num_workers: 0
-use_matplotlib: false
-max_epoch: 1
-optim: sgd
-optim_conf: {{lr: 0.1}}
-best_model_criterion: [[valid, loss, min]]
-keep_nbest_models: 1
-"""
-    )
+    config = {
+        "separator_conf": {"dropout": 0.0},
+        "llm_conf": {"adapters": {name: {"lora_dropout": 0.0} for name in ("sot", "sop")}},
+        "batch_bins": 80000,
+        "max_epoch": 1,
+        "optim": "sgd",
+        "optim_conf": {"lr": 0.1},
+        "keep_nbest_models": 1,
+    }
 
     def call(command, out, stage, *options, train_data=root / "train/mixtures.jsonl"):
-        (root / "stage.yaml").write_text(f"model_conf: {{objective: {stage[0]}, trainable: {stage[1]}}}")
-        argv = ["--config", str(config), "--config", str(root / "stage.yaml"), "--output_dir", str(out)]
-        for mode, path in (("train", train_data), ("valid", root / "dev/mixtures.jsonl")):
-            for name, kind in (("speech", "mixture"), ("text", "mixture_text")):
-                argv += [f"--{mode}_data_path_and_name_and_type", f"{path},{name},{kind}"]
-        argv += ["--valid_shape_file", str(root / "dev/speech_shape"), *map(str, options)]
+        conf = {"objective": stage[0], "trainable": stage[1]}
+        argv = ["--config", write_config(root / "stage.yaml", **config, model_conf=conf), "--output_dir", str(out)]
+        argv += [*data_options(train_data, root / "dev"), *map(str, options)]
         {"cache": cache, "train": train}[command].main(argv)
         return out
 

@@ -8,27 +8,10 @@ from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.cache import has_plain_cache
-from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.decode import Effort, generate
 from espnet2_sop.llm.prompt import PromptBuilder
-from espnet2_sop.llm.tokenizer import LLMTokenizer
 
 ROOM = 14
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_llm):
-    return LLMTokenizer(tiny_llm)
-
-
-def build(folder, tokenizer, seed=5, **kwargs):
-    torch.manual_seed(seed)
-    llm = AdaptedCausalLM(folder, tokenizer.sc_id, {"sot": {"r": 4}, "sop": {"r": 4}}, **kwargs)
-    for name in ("sot", "sop"):
-        for p in llm.adapter_parameters(name):
-            torch.nn.init.normal_(p, std=0.3)
-    llm.activate(["sot", "sop"])
-    return llm.eval()
 
 
 def prompts(llm, tokenizer, number, seed=7):
@@ -76,12 +59,12 @@ def spoil(rng, truth, sc, vocabulary):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kwargs", [{}, {"attn_implementation": "eager"}])
-def test_no_draft_changes_the_output(tiny_llm, tokenizer, kwargs):
+def test_no_draft_changes_the_output(build_llm, tiny_llm, tokenizer, kwargs):
     """Thousands of drafts, alone and in batches; rows have ends of sequence and rooms of their own."""
     rng = random.Random(11)
     efforts, endings = Effort(), 0
     for seed in range(4):
-        llm = build(tiny_llm, tokenizer, seed=seed, **kwargs)
+        llm = build_llm(tiny_llm, seed=seed, **kwargs)
         together, single = prompts(llm, tokenizer, 6, seed)
         free = [slow_greedy(llm, together, i, -1, ROOM) for i in range(6)]
         eos = free[0][5]  # a token that is written, so that some rows end early and others do not
@@ -104,12 +87,12 @@ def test_no_draft_changes_the_output(tiny_llm, tokenizer, kwargs):
 
 
 @torch.no_grad()
-def test_greedy_is_that_of_transformers(tiny_llm, untied_llm, tokenizer):
+def test_greedy_is_that_of_transformers(build_llm, tiny_llm, untied_llm, tokenizer):
     """`generate` of transformers with one beam, on the same left-padded prompts."""
     from transformers import GenerationConfig
 
     for folder in (tiny_llm, untied_llm):
-        llm = build(folder, tokenizer)
+        llm = build_llm(folder)
         inputs, _ = prompts(llm, tokenizer, 5)
         config = GenerationConfig(max_new_tokens=ROOM, do_sample=False, eos_token_id=1, pad_token_id=1)
         expected = llm.base.generate(
@@ -124,11 +107,11 @@ def test_greedy_is_that_of_transformers(tiny_llm, untied_llm, tokenizer):
 
 @torch.no_grad()
 @pytest.mark.parametrize("beams", [1, 3])
-def test_log_probs_are_those_of_transformers(tiny_llm, tokenizer, beams):
+def test_log_probs_are_those_of_transformers(build_llm, tiny_llm, tokenizer, beams):
     """`compute_transition_scores` of transformers for the same outputs, with and without drafts, right or wrong."""
     from transformers import GenerationConfig
 
-    llm = build(tiny_llm, tokenizer)
+    llm = build_llm(tiny_llm)
     inputs, _ = prompts(llm, tokenizer, 5)
     eos = generate(llm, inputs, -1, [ROOM] * 5)[0][2][5]  # a token that is written: some rows end early
     config = GenerationConfig(max_new_tokens=ROOM, do_sample=False, num_beams=beams, eos_token_id=eos, pad_token_id=eos,
@@ -146,8 +129,8 @@ def test_log_probs_are_those_of_transformers(tiny_llm, tokenizer, beams):
 
 
 @torch.no_grad()
-def test_effort_counts_every_token_once(tiny_llm, tokenizer):
-    llm = build(tiny_llm, tokenizer)
+def test_effort_counts_every_token_once(build_llm, tiny_llm, tokenizer):
+    llm = build_llm(tiny_llm)
     inputs, _ = prompts(llm, tokenizer, 3)
     plain, _, took = generate(llm, inputs, 1, [ROOM] * 3)
     assert took == [Effort(ROOM, ROOM)] * 3, "without a draft every token takes a pass"
@@ -156,8 +139,8 @@ def test_effort_counts_every_token_once(tiny_llm, tokenizer):
 
 
 @torch.no_grad()
-def test_output_ends_with_the_context(tiny_llm, tokenizer, monkeypatch):
-    llm = build(tiny_llm, tokenizer)
+def test_output_ends_with_the_context(build_llm, tiny_llm, tokenizer, monkeypatch):
+    llm = build_llm(tiny_llm)
     inputs, _ = prompts(llm, tokenizer, 3)
     plain, _, _ = generate(llm, inputs, 1, [ROOM] * 3)
     lengths = inputs.mask.sum(1).tolist()
@@ -171,9 +154,9 @@ def test_output_ends_with_the_context(tiny_llm, tokenizer, monkeypatch):
 
 
 @torch.no_grad()
-def test_bf16_with_a_draft_is_greedy_up_to_rounding(tiny_llm, tokenizer):
+def test_bf16_with_a_draft_is_greedy_up_to_rounding(build_llm, tiny_llm, tokenizer):
     """In bfloat16 a pass over several tokens rounds otherwise than one over one; most outputs are the same."""
-    llm = build(tiny_llm, tokenizer, dtype="bfloat16")
+    llm = build_llm(tiny_llm, dtype="bfloat16")
     inputs, _ = prompts(llm, tokenizer, 12)
     plain, _, _ = generate(llm, inputs, 1, [ROOM] * 12)
     written, _, _ = generate(llm, inputs, 1, [ROOM] * 12, drafts=plain)
@@ -181,8 +164,8 @@ def test_bf16_with_a_draft_is_greedy_up_to_rounding(tiny_llm, tokenizer):
 
 
 @torch.no_grad()
-def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse(tiny_llm, tokenizer):
-    llm = build(tiny_llm, tokenizer)
+def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse(build_llm, tiny_llm, tokenizer):
+    llm = build_llm(tiny_llm)
     torch.manual_seed(7)
     frames, lengths = torch.randn(1, 4, 32), torch.tensor([4])
     inputs = PromptBuilder(tokenizer).build(llm, frames, lengths)

@@ -11,23 +11,9 @@ from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 SC = "<|reserved_special_token_0|>"
 
 
-@pytest.fixture(scope="module")
-def tokenizer(tiny_llm):
-    return LLMTokenizer(tiny_llm)
-
-
-def build(folder, tokenizer, seed=5, **kwargs):
-    torch.manual_seed(seed)
-    llm = AdaptedCausalLM(folder, tokenizer.sc_id, {"sot": {"r": 4}, "sop": {"r": 4}}, **kwargs)
-    for name in ("sot", "sop"):
-        for p in llm.adapter_parameters(name):
-            torch.nn.init.normal_(p, std=0.3)
-    return llm.eval()
-
-
 @pytest.fixture
-def llm(tiny_llm, tokenizer):
-    return build(tiny_llm, tokenizer)
+def llm(build_llm, tiny_llm):
+    return build_llm(tiny_llm)
 
 
 def forward(llm, ids):
@@ -131,15 +117,15 @@ def test_merged_adapters_give_the_same_and_are_taken_out_again(llm):
         torch.testing.assert_close(p, weights[name], atol=1e-6, rtol=0)
 
 
-def test_adapters_of_a_bfloat16_llm_stay_apart(tiny_llm, tokenizer):
-    llm = build(tiny_llm, tokenizer, dtype="bfloat16")
+def test_adapters_of_a_bfloat16_llm_stay_apart(build_llm, tiny_llm):
+    llm = build_llm(tiny_llm, dtype="bfloat16")
     weights = [p.clone() for p in llm.parameters()]
     llm.merge()
     assert all(map(torch.equal, llm.parameters(), weights))
 
 
-def test_untied_output_row_is_trained_too(untied_llm, tokenizer):
-    llm = build(untied_llm, tokenizer)
+def test_untied_output_row_is_trained_too(build_llm, untied_llm):
+    llm = build_llm(untied_llm)
     assert llm.sc_output is not None
     llm.sc_input.requires_grad_(True)
     llm.sc_output.requires_grad_(True)
@@ -157,10 +143,10 @@ def test_tied_row_serves_input_and_output(llm):
     torch.testing.assert_close(scores[..., others], expected[..., others])
 
 
-def test_state_dict_has_no_base_weights_and_loads_strictly(tiny_llm, tokenizer, llm):
+def test_state_dict_has_no_base_weights_and_loads_strictly(build_llm, tiny_llm, llm):
     state = llm.state_dict()
     assert state and all("lora_" in k or k == "sc_input" for k in state)
-    other = build(tiny_llm, tokenizer, seed=6)
+    other = build_llm(tiny_llm, seed=6)
     other.load_state_dict(state)
     ids = [0, 270, 280]
     torch.testing.assert_close(forward(other, ids), forward(llm, ids))
@@ -169,23 +155,23 @@ def test_state_dict_has_no_base_weights_and_loads_strictly(tiny_llm, tokenizer, 
         other.load_state_dict(state)
 
 
-def test_bf16_base_survives_a_cast_of_the_whole_model(tiny_llm, tokenizer):
-    llm = build(tiny_llm, tokenizer, dtype="bfloat16").to(torch.float32)
+def test_bf16_base_survives_a_cast_of_the_whole_model(build_llm, tiny_llm):
+    llm = build_llm(tiny_llm, dtype="bfloat16").to(torch.float32)
     assert llm.base.get_input_embeddings().weight.dtype == torch.bfloat16
     assert llm.sc_input.dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in llm.adapter_parameters("sop"))
 
 
-def test_unknown_dtype_and_attention(tiny_llm, tokenizer):
+def test_unknown_dtype_and_attention(build_llm, tiny_llm):
     with pytest.raises(UserError, match="llm_conf.dtype: 'int8' is not"):
-        build(tiny_llm, tokenizer, dtype="int8")
+        build_llm(tiny_llm, dtype="int8")
     with pytest.raises(UserError, match="llm_conf.attn_implementation: 'magic' is not one of sdpa, eager"):
-        build(tiny_llm, tokenizer, attn_implementation="magic")
+        build_llm(tiny_llm, attn_implementation="magic")
 
 
-def test_attention_implementations_agree(tiny_llm, tokenizer):
+def test_attention_implementations_agree(build_llm, tiny_llm):
     ids = [0, 270, 280, 290]
-    eager, sdpa = (build(tiny_llm, tokenizer, attn_implementation=name) for name in ("eager", "sdpa"))
+    eager, sdpa = (build_llm(tiny_llm, attn_implementation=name) for name in ("eager", "sdpa"))
     assert (eager.base.config._attn_implementation, sdpa.base.config._attn_implementation) == ("eager", "sdpa")
     torch.testing.assert_close(forward(eager, ids), forward(sdpa, ids), atol=1e-5, rtol=1e-4)
 
