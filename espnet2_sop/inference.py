@@ -232,7 +232,7 @@ def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:
 
 def trained_modes(model: SOPModel) -> list[str]:
     """Modes that a model was trained for, before `use` has chosen one."""
-    modes = ["sop" if model.objective == "joint" else model.objective]
+    modes = {"joint": ["sop"], "align": []}.get(model.objective, [model.objective])
     if "ctc" not in modes and (model.ctc_weight or model.objective == "sop"):
         modes.append("ctc")
     return modes

@@ -5,6 +5,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from rapidfuzz.distance import Levenshtein
 
+from espnet2_sop.ctc.alignment import EmbeddingCTC
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 from espnet2_sop.ctc.table import from_table
 from espnet2_sop.encoder.abs_encoder import AbsEncoder
@@ -37,13 +38,16 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         vocabulary: Of the CTC heads.
         prompt: Builds the LLM's input.
         objective: `sot` (stage 1), `ctc` (stage 2), `sop` (stage 3), or `joint`: all of `trainable` at once, the
-            LLM reading the prompt of the heads that learn beside it (the paper's single-stage ablation).
+            LLM reading the prompt of the heads that learn beside it (the paper's single-stage ablation). `align`
+            (stage 0, not in the paper) trains what is new before the LLM reads it: the frames of single talkers by
+            CTC against the LLM's embeddings, and the heads by serialized CTC.
         trainable: Modules that this stage trains, of `encoder`, `downsampler`, `separator`, `ctc`, `projector`,
             `sot`, `sop` (the last two are adapters).
         tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
         sop_corruption: Share of prompt tokens spoiled in training (`llm.prompt.corrupt`).
-        ctc_weight: Share w of the loss (1 - w) CE + w CTC; 0.3 for `joint` and 0 for `sot` and `sop` when not given.
-            With more than 0, stage 1 trains the Separator and the heads, too.
+        ctc_weight: Share w of the loss (1 - w) CE + w CTC; when not given 0.3 for `joint`, 0.5 for `align`
+            (whose other loss takes the place of CE), 0 for `sot` and `sop`. With more than 0, stage 1 trains the
+            Separator and the heads, too.
         ctc_stop_gradient: The Separator reads frames without gradient, so that CTC does not change the encoder.
         extract_feats_in_collect_stats: Read by ESPnet's trainer; shapes come from the manifest, so it is false.
     """
@@ -76,6 +80,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         self.vocabulary = vocabulary
         self.prompt = prompt
         self.sop_corruption = sop_corruption
+        self.embedding_ctc: EmbeddingCTC | None = None
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.use(objective)
         self._choose_trained(trainable)
@@ -188,11 +193,15 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         parts, stats = [], {}
         if self.ctc_weight < 1:
             targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
-            talkers = None
-            if sop is not None:
-                talkers = [from_table(row[:n], self.num_talkers) for row, n in zip(sop, sop_lengths, strict=True)]
-            loss, stats = self._llm_loss(levels, targets, heads, talkers)
-            parts.append((1 - self.ctc_weight, "loss_ce", loss))
+            if self.objective == "align":
+                name, loss = "loss_align", self._alignment_loss(levels, targets)
+            else:
+                name = "loss_ce"
+                talkers = None
+                if sop is not None:
+                    talkers = [from_table(row[:n], self.num_talkers) for row, n in zip(sop, sop_lengths, strict=True)]
+                loss, stats = self._llm_loss(levels, targets, heads, talkers)
+            parts.append((1 - self.ctc_weight, name, loss))
         if self.ctc_weight:
             loss, ctc_stats = self._ctc_loss(*heads, talker_texts)
             parts.append((self.ctc_weight, "loss_ctc", loss))
@@ -219,6 +228,18 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         share = label_share(len(inputs.labels), len(targets), loss.device)
         stats["acc"] = correct * share
         return loss * share, stats
+
+    def _alignment_loss(self, levels, targets: list[list[int]]) -> torch.Tensor:
+        """CTC of the projected frames against the LLM's embeddings, mean over the single talkers of the batch."""
+        frames, lengths = levels[-1]
+        words = [self.tokenizer.split(target) for target in targets]
+        single = [i for i, talkers in enumerate(words) if len(talkers) == 1]
+        if not single:
+            return self.projector(frames[:0]).sum()
+        if self.embedding_ctc is None:
+            self.embedding_ctc = EmbeddingCTC(self.llm.base.get_input_embeddings().weight)
+        frames = self.projector(frames[single, : int(lengths[single].max())])
+        return self.embedding_ctc.loss(frames, lengths[single], [words[i][0] for i in single]).mean()
 
     def _training_prompt(self, levels, targets, heads, talkers) -> tuple[list[list[int]] | None, dict]:
         """The prompts that the LLM reads in training, and how wrong those of the heads are."""

@@ -3,16 +3,20 @@
 from espnet2_sop.errors import UserError
 
 OBJECTIVES = {  # objective: adapters of the LLM that are in use
+    "align": [],
     "sot": ["sot"],
     "ctc": [],
     "sop": ["sot", "sop"],
     "joint": ["sot", "sop"],  # one that is not trained stays zero, so a joint model decodes as one of stage 3
 }
-JOINT_CTC_WEIGHT = 0.3  # hybrid loss of the paper's public code: 0.7 cross entropy + 0.3 CTC
+CTC_WEIGHTS = {  # share of the serialized CTC where a configuration does not give it
+    "align": 0.5,
+    "joint": 0.3,  # hybrid loss of the paper's public code: 0.7 cross entropy + 0.3 CTC
+}
 
 
 def loss_share(objective: str, ctc_weight: float | None) -> float:
-    """Share of CTC in the loss of an objective.
+    """Share of the serialized CTC in the loss of an objective.
 
     Raises:
         UserError: The objective is not known, or the weight does not fit it.
@@ -24,7 +28,7 @@ def loss_share(objective: str, ctc_weight: float | None) -> float:
             raise UserError("model_conf.ctc_weight: objective ctc has no other loss to weigh against; leave it out")
         return 1.0
     if ctc_weight is None:
-        return JOINT_CTC_WEIGHT if objective == "joint" else 0.0
+        return CTC_WEIGHTS.get(objective, 0.0)
     if not 0 <= ctc_weight < 1:
         raise UserError(
             f"model_conf.ctc_weight: {ctc_weight} is not from 0 to below 1; for CTC alone use objective ctc"

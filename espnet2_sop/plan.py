@@ -162,7 +162,7 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
     flows = bool({"encoder", "downsampler"} & trainable)
     work, cost = 2 * products(projector) * speech, reads * passes(trained, flows, False)
     parts.append(Part("projector", count(projector), trained * count(projector), 4, work, cost, 0))
-    parts.append(_llm_part(llm, llm_settings, config, speech, reads, about))
+    parts.append(_llm_part(llm, llm_settings, config, speech, bool(OBJECTIVES[objective]), about))
     return parts
 
 

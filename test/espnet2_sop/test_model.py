@@ -8,6 +8,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.model import SOPModel, token_error
 
 STAGES = {
+    "align": ["encoder", "downsampler", "separator", "ctc", "projector"],
     "sot": ["encoder", "downsampler", "projector", "sot"],
     "ctc": ["separator", "ctc"],
     "sop": ["sop"],
@@ -69,6 +70,22 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
         sums = torch.stack([model(**b)[0] * b["text_lengths"].sum() for b in batches])
         total = sum(b["text_lengths"].sum() for b in batches)
         torch.testing.assert_close(stats["loss"], sums.sum(0) / total, rtol=1e-4, atol=1e-4)
+
+
+def test_alignment_counts_single_talkers_only(options, waves):
+    """Whatever else is in the batch and however it is padded; a batch without single talkers has the loss 0."""
+    torch.manual_seed(0)
+    model = build_model(options("align", STAGES["align"])).eval()
+    long = [np.tile(wave, 4) for wave in waves]
+    texts = ["GO", "TAKE THE KEY", "ONE <sc> TWO"]
+    alone = [model(**make_batch(model, [w], [t]))[1]["loss_align"] for w, t in zip(long[:2], texts, strict=False)]
+    assert min(alone) > 0
+    _, stats, _ = model(**make_batch(model, long, texts))
+    torch.testing.assert_close(stats["loss_align"], sum(alone) / 2, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(stats["loss"], (stats["loss_align"] + stats["loss_ctc"]) / 2)
+    loss, stats, _ = model.train()(**make_batch(model, long[2:], texts[2:]))
+    loss.backward()
+    assert stats["loss_align"] == 0 and all(p.grad is not None for p in model.projector.parameters())
 
 
 def marked_model(options, **changes):

@@ -40,18 +40,19 @@ Stages:
    2  formatting and length filtering          8  ESPnet's own SOT recogniser, the baseline
    3  vocabularies                             9  decoding
    4  statistics                              10  scoring
-   5  stage 1: SOT fine-tuning                11  tables, analysis of the prompts, report
-   6  stage 2: Separator + serialized CTC     12  packing
-                                              13  upload, if --hf_repo is given
+   5  stage 0 (alignment), if the recipe      11  tables, analysis of the prompts, report
+      has one, and stage 1: SOT fine-tuning   12  packing
+   6  stage 2: Separator + serialized CTC     13  upload, if --hf_repo is given
 A stage that is done is skipped, one that was interrupted goes on where it was.
 
 Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says where it starts and how it is decoded:
-   sot         from the pretrained parts           LLM without prompt
+   sot         from align or the pretrained parts  LLM without prompt
    sot_...     from sot                            LLM without prompt
    ctc...      from sot                            heads alone
    sop...      from the ctc with the same ending   LLM with prompt      (sop_a_b: from ctc_a_b, ctc_a or ctc)
-   joint...    from the pretrained parts           LLM with prompt
+   joint...    from align or the pretrained parts  LLM with prompt
    espnet...   from scratch, by ESPnet's ASR task  ESPnet's beam search
+`align` is stage 0; a recipe whose new parts learn something before the LLM reads them has conf/train_align.yaml.
 What a system starts from is trained with it. So an ablation is a YAML file and a name.
 
 Options:
@@ -109,6 +110,7 @@ should_run() { # should_run NUMBER TITLE
 
 run_dir() { # run_dir SYSTEM: folder of its training run
     case "$1" in
+        align) echo "${expdir}/stage0_$1" ;;
         sot | joint*) echo "${expdir}/stage1_$1" ;;
         ctc*) echo "${expdir}/stage2_$1" ;;
         sop* | sot_*) echo "${expdir}/stage3_$1" ;;
@@ -118,6 +120,7 @@ run_dir() { # run_dir SYSTEM: folder of its training run
 start_of() { # start_of SYSTEM: the system whose checkpoint it starts from, if any
     local name
     case "$1" in
+        sot | joint*) [ ! -f "${conf_dir}/train_align.yaml" ] || echo align ;;
         ctc* | sot_*) echo sot ;;
         sop*)
             name="ctc${1#sop}"
@@ -134,7 +137,7 @@ mode_of() { # mode_of SYSTEM: how it is decoded
 }
 checkpoint() { # checkpoint SYSTEM: the averaged checkpoint of its run
     case "$1" in
-        ctc*) echo valid.ter.ave.pth ;;
+        align | ctc*) echo valid.ter.ave.pth ;;
         *) echo valid.acc.ave.pth ;;
     esac
 }
@@ -307,6 +310,7 @@ train_stage() { # train_stage NUMBER PATTERN TITLE: trains the needed systems wh
         train_all "${names[@]}"
     fi
 }
+train_stage 5 '^align$' "stage 0, alignment"
 train_stage 5 '^sot$' "stage 1, SOT fine-tuning"
 train_stage 6 '^ctc' "stage 2, Separator and serialized CTC"
 train_stage 7 '^(sop|sot_|joint)' "stage 3 and single-stage systems"

@@ -1,0 +1,53 @@
+"""CTC whose tokens are the LLM's own input embeddings: it puts speech frames where the LLM expects words."""
+
+import torch
+from torch.nn import functional as F
+
+MARGIN = 10.0  # log-odds of a token against blank for a frame that lies on its embedding
+
+
+class EmbeddingCTC:
+    """CTC that scores a frame by its distance from each embedding of the LLM.
+
+    A frame x is taken to be drawn from a Gaussian around the embedding e_v of a token v, or around the mean m of all
+    embeddings for blank, all of one variance s. Up to a term that all share, its score is
+
+        (x - m) . (e_v - m) / s - |e_v - m|^2 / (2 s)      and 0 for blank,
+
+    so that likely frames lie on the embeddings themselves, and the LLM reads spoken words as it reads written ones. s
+    is such that a frame on an embedding of mean size is `MARGIN` better for that token than for blank.
+
+    Args:
+        table: (V, D) input embeddings of the LLM, frozen.
+    """
+
+    def __init__(self, table: torch.Tensor):
+        table = table.detach().float()
+        self.mean = table.mean(0)
+        centred = table - self.mean
+        sizes = centred.square().sum(1)
+        variance = sizes.mean() / (2 * MARGIN)
+        self.weight = centred / variance
+        self.bias = -sizes / (2 * variance)
+        self.blank = len(table)
+
+    def log_probs(self, frames: torch.Tensor) -> torch.Tensor:
+        """(B, F, D) -> (B, F, V + 1) float32; blank is the last."""
+        scores = F.linear(frames.float() - self.mean, self.weight, self.bias)
+        return F.pad(scores, (0, 1)).log_softmax(-1)
+
+    def loss(self, frames: torch.Tensor, lengths: torch.Tensor, targets: list[list[int]]) -> torch.Tensor:
+        """Negative log-likelihood of each row.
+
+        Args:
+            frames: (B, F, D) in the LLM's embedding space.
+            lengths: (B,).
+            targets: Token ids of each row.
+
+        Returns:
+            (B,); 0 where the target needs more frames than there are.
+        """
+        sizes = torch.tensor([len(target) for target in targets], device=frames.device)
+        ids = torch.tensor([token for target in targets for token in target], device=frames.device)
+        log_probs = self.log_probs(frames).transpose(0, 1)
+        return F.ctc_loss(log_probs, ids, lengths, sizes, blank=self.blank, reduction="none", zero_infinity=True)

@@ -1,0 +1,69 @@
+import itertools
+import math
+
+import pytest
+import torch
+
+from espnet2_sop.ctc.alignment import MARGIN, EmbeddingCTC
+
+
+@pytest.fixture
+def table():
+    torch.manual_seed(0)
+    return torch.randn(5, 4) + 2
+
+
+def test_probabilities_are_those_of_gaussians_around_the_embeddings(table):
+    """Blank is around their mean; written with densities, as the docstring derives the scores."""
+    ctc = EmbeddingCTC(table)
+    mean = table.mean(0)
+    variance = sum(float((row - mean) @ (row - mean)) for row in table) / len(table) / (2 * MARGIN)
+    frames = torch.randn(2, 3, 4)
+    got = ctc.log_probs(frames).exp()
+    for b, t in itertools.product(range(2), range(3)):
+        densities = [math.exp(-float((frames[b, t] - c).square().sum()) / (2 * variance)) for c in (*table, mean)]
+        expected = torch.tensor(densities) / sum(densities)
+        torch.testing.assert_close(got[b, t], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_loss_sums_over_all_paths(table):
+    """Brute force: every path of 4 frames that collapses to the target; padding changes nothing."""
+    ctc = EmbeddingCTC(table)
+    frames, lengths, targets = torch.randn(2, 4, 4), torch.tensor([4, 3]), [[1, 1], [3]]
+    got = ctc.loss(frames, lengths, targets)
+    for row, (n, target) in enumerate(zip(lengths.tolist(), targets, strict=True)):
+        probs = ctc.log_probs(frames)[row].exp()
+        total = 0.0
+        for path in itertools.product(range(6), repeat=n):
+            collapsed = [token for token, _ in itertools.groupby(path) if token != ctc.blank]
+            if collapsed == target:
+                total += math.prod(float(probs[t, token]) for t, token in enumerate(path))
+        assert math.isclose(float(got[row]), -math.log(total), rel_tol=1e-4)
+
+
+def test_too_long_a_target_has_no_loss(table):
+    frames = torch.randn(1, 2, 4, requires_grad=True)
+    loss = EmbeddingCTC(table).loss(frames, torch.tensor([2]), [[1, 1]])
+    loss.sum().backward()
+    assert loss.item() == 0 and not frames.grad.any()
+
+
+def test_frames_come_to_lie_on_the_embeddings():
+    """What the loss is for: each token's frames end nearest to its embedding and about as far out as it."""
+    torch.manual_seed(1)
+    table = torch.randn(30, 16)
+    frames = torch.zeros(1, 12, 16, requires_grad=True)
+    target = [3, 7, 7, 21]
+    ctc = EmbeddingCTC(table)
+    optimizer = torch.optim.Adam([frames], lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        ctc.loss(frames, torch.tensor([12]), [target]).sum().backward()
+        optimizer.step()
+    best = ctc.log_probs(frames)[0].argmax(-1).tolist()
+    assert [token for token, _ in itertools.groupby(best) if token != ctc.blank] == target
+    for t, token in enumerate(best):
+        if token != ctc.blank:
+            frame, embedding = frames[0, t].detach() - ctc.mean, table[token] - ctc.mean
+            assert (table - ctc.mean - frame).norm(dim=1).argmin() == token
+            assert 0.6 < (frame @ embedding) / (embedding @ embedding) < 1.5
