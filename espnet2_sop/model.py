@@ -45,7 +45,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             `sot`, `sop` (the last two are adapters).
         tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
         sop_corruption: Share of prompt tokens spoiled in training (`llm.prompt.corrupt`).
-        ctc_weight: Share w of the loss (1 - w) CE + w CTC; when not given 0.3 for `joint`, 0.5 for `align`
+        ctc_weight: Share w of the loss (1 - w) CE + w CTC; when not given 0.3 for `joint`, 0.9 for `align`
             (whose other loss takes the place of CE), 0 for `sot` and `sop`. With more than 0, stage 1 trains the
             Separator and the heads, too.
         ctc_stop_gradient: The Separator reads frames without gradient, so that CTC does not change the encoder.
@@ -81,6 +81,9 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         self.prompt = prompt
         self.sop_corruption = sop_corruption
         self.embedding_ctc: EmbeddingCTC | None = None
+        if objective == "align":
+            self.embedding_ctc = EmbeddingCTC(llm.base.get_input_embeddings().weight)
+            self.embedding_ctc.start(projector)
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.use(objective)
         self._choose_trained(trainable)
@@ -105,7 +108,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             for p, flag in needs.items():
                 p.requires_grad_(flag)
 
-    def _modules_by_name(self) -> dict[str, list[torch.nn.Parameter]]:
+    def parameters_by_part(self) -> dict[str, list[torch.nn.Parameter]]:
+        """What `trainable` may name, and its parameters."""
         plain = ("downsampler", "separator", "ctc", "projector")
         parts = {name: list(getattr(self, name).parameters()) for name in plain}
         frozen = self.encoder.never_trained
@@ -114,7 +118,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         return parts
 
     def _choose_trained(self, trainable: list[str]) -> None:
-        parts = self._modules_by_name()
+        parts = self.parameters_by_part()
         for name in trainable:
             if name not in parts:
                 raise UserError(f"model_conf.trainable: no module {name!r}; known: {', '.join(sorted(parts))}")
@@ -236,8 +240,6 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         single = [i for i, talkers in enumerate(words) if len(talkers) == 1]
         if not single:
             return self.projector(frames[:0]).sum()
-        if self.embedding_ctc is None:
-            self.embedding_ctc = EmbeddingCTC(self.llm.base.get_input_embeddings().weight)
         frames = self.projector(frames[single, : int(lengths[single].max())])
         return self.embedding_ctc.loss(frames, lengths[single], [words[i][0] for i in single]).mean()
 

@@ -17,6 +17,7 @@ from espnet2_sop.dimensions import config_of
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.causal_lm import LORA
+from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.objectives import OBJECTIVES, loss_share
 
 FRAME_RATE = 50  # frames per second of the usual encoders
@@ -34,14 +35,14 @@ class Assumptions:
     Attributes:
         seconds: Length of a mixture.
         tokens: LLM tokens of all talkers per second of mixture, in the target and again in the prompt.
-        sentencepiece: Size of a SentencePiece vocabulary.
         utilisation: Share of a GPU's peak that training reaches.
+        sentencepiece: Size of a SentencePiece vocabulary.
     """
 
-    seconds: float = 16.0
-    tokens: float = 6.0
+    seconds: float
+    tokens: float
+    utilisation: float
     sentencepiece: int = 1000
-    utilisation: float = 0.35
 
 
 @dataclass(frozen=True)
@@ -267,4 +268,4 @@ class Plan:
 def make_plan(name: str, config: dict, about: Assumptions) -> Plan:
     """Plans one training from its merged configuration."""
     batches = config["max_epoch"] * config["num_iters_per_epoch"]
-    return Plan(name, parts_of(config, about), batches * config["batch_bins"] / 16000)
+    return Plan(name, parts_of(config, about), batches * config["batch_bins"] / SAMPLE_RATE)

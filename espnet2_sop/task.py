@@ -2,6 +2,7 @@
 
 import argparse
 
+import torch
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.nested_dict_action import NestedDictAction
@@ -9,6 +10,8 @@ from espnet2.utils.types import str_or_none
 
 from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, llm_choices, separator_choices
 from espnet2_sop.cache.plan import KINDS
+from espnet2_sop.errors import UserError
+from espnet2_sop.learning_rate import scale_learning_rates
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture_task import MixtureTask
 from espnet2_sop.model import IGNORE, SOPModel
@@ -39,6 +42,7 @@ class SOPTask(MixtureTask, AbsTask):
             "downsampler": "ConvDownsampler",
             "prompt": "PromptBuilder",
             "model": "SOPModel: objective, trainable, tap, sop_corruption",
+            "lr_scale": "share of the learning rate with which a part of `trainable` learns, e.g. encoder=0.1",
         }.items():
             group.add_argument(f"--{name}_conf", action=NestedDictAction, default={}, help=text)
         for choices in cls.class_choices_list:
@@ -65,6 +69,25 @@ class SOPTask(MixtureTask, AbsTask):
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
         """What the data may have: speech, or frames and prompts from a cache."""
         return () if inference else ("speech", *KINDS)  # frames instead of speech
+
+    @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model: SOPModel) -> list[torch.optim.Optimizer]:
+        """ESPnet's, in which some parts may learn more slowly than others.
+
+        Raises:
+            UserError: `lr_scale_conf` names what is not trained, or has what is no share.
+        """
+        for name, scale in args.lr_scale_conf.items():
+            if name not in model.trainable:
+                raise UserError(f"lr_scale_conf: {name!r} is not in model_conf.trainable")
+            if not isinstance(scale, (int, float)) or not 0 < scale <= 1:
+                raise UserError(f"lr_scale_conf.{name}: {scale!r} is not from above 0 to 1")
+        optimizers = super().build_optimizers(args, model)
+        if args.lr_scale_conf:
+            parts = model.parameters_by_part()
+            scales = {p: scale for name, scale in args.lr_scale_conf.items() for p in parts[name]}
+            scale_learning_rates(optimizers[0], scales)
+        return optimizers
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> SOPModel:

@@ -18,6 +18,15 @@ SHAPE = {
     "model_conf": {"objective": str, "trainable": [str]},
     **dict.fromkeys(("max_epoch", "num_iters_per_epoch", "batch_bins"), int),
 }
+ADAPTER = {"r": int, "target_modules": [str]}
+OPTIONAL = {  # of these the ones that are there are checked
+    **dict.fromkeys(("encoder", "separator", "llm"), str),
+    "num_talkers": int,
+    "encoder_conf": {"gradient_checkpointing": bool},
+    "prompt_conf": {"sop_source": str},
+    "llm_conf": {"gradient_checkpointing": bool, "adapters": {"sot": ADAPTER, "sop": ADAPTER}},
+    "model_conf": {"tap": int, "ctc_weight": (float, None), "ctc_stop_gradient": bool},
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -27,13 +36,12 @@ def get_parser() -> argparse.ArgumentParser:
         "configurations, not measured. Dimensions of the usual models are known, so gated ones need no access.",
     )
     parser.add_argument("config", nargs="+", help="files of one training joined by +, e.g. base.yaml+train_sot.yaml")
-    parser.add_argument("--seconds", type=float, default=16.0, help="length of a mixture (default 16)")
-    parser.add_argument(
-        "--tokens", type=float, default=6.0, help="LLM tokens of all talkers per second of mixture (default 6)"
-    )
-    parser.add_argument(
-        "--utilisation", type=float, default=0.35, help="share of a GPU's peak that training reaches (default 0.35)"
-    )
+    for name, default, text in (
+        ("seconds", 16.0, "length of a mixture"),
+        ("tokens", 6.0, "LLM tokens of all talkers per second of mixture"),
+        ("utilisation", 0.35, "share of a GPU's peak that training reaches"),
+    ):
+        parser.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default %(default)g)")
     return parser
 
 
@@ -43,9 +51,15 @@ def read_training(files: str) -> tuple[str, dict]:
     config = read_configs(paths)
     if missing := [key for key in NEEDED if key not in config]:
         raise UserError(f"{files}: no {missing[0]}; give all files of the training, joined by +")
-    if problem := misfit(config, SHAPE):
+    if problem := misfit(config, SHAPE) or misfit(config, present(OPTIONAL, config)):
         raise UserError(f"{files}: {problem}")
     return " ".join(Path(path).stem for path in paths if Path(path).stem != "base"), config
+
+
+def present(shape: dict, value: object) -> dict:
+    """The shape without the keys that a value does not have."""
+    known = value if isinstance(value, dict) else {}
+    return {k: present(v, known[k]) if isinstance(v, dict) else v for k, v in shape.items() if k in known}
 
 
 def report(plans: list, about) -> str:
@@ -90,5 +104,5 @@ def main(argv: list[str] | None = None) -> None:
     trainings = [read_training(files) for files in args.config]
     from espnet2_sop.plan import Assumptions, make_plan
 
-    about = Assumptions(args.seconds, args.tokens, utilisation=args.utilisation)
+    about = Assumptions(args.seconds, args.tokens, args.utilisation)
     print(report([make_plan(name, config, about) for name, config in trainings], about))

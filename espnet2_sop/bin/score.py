@@ -34,12 +34,12 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"{args.paths[0]} is the reference; give a hypothesis, too, or --data with the references")
     if args.out and len(hypotheses) > 1:
         raise UserError(f"--out {args.out}: {len(hypotheses)} hypotheses would be written into it; give one of them")
-    from espnet2_sop.scoring.metrics import METRICS, own_metric, title
+    from espnet2_sop.scoring.metrics import METRICS, own_metrics, title
     from espnet2_sop.scoring.output import summary_line, write_csv, write_report
     from espnet2_sop.scoring.record import name_of, score, write_record
     from espnet2_sop.scoring.score import name_ids
 
-    metrics = {**METRICS, **{key: value for name in args.metric for key, value in own_metric(name).items()}}
+    metrics = {**METRICS, **own_metrics(args.metric)}
     for hyp in hypotheses:
         ref = args.data / name_of(hyp) if args.data else args.paths[0]
         record = score(ref, hyp, args.system, args.strict, metrics)

@@ -1,12 +1,14 @@
 """CTC whose tokens are the LLM's own input embeddings: it puts speech frames where the LLM expects words."""
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+START_SCALE = 0.05
 MARGIN = 10.0  # log-odds of a token against blank for a frame that lies on its embedding
 
 
-class EmbeddingCTC:
+class EmbeddingCTC(nn.Module):
     """CTC that scores a frame by its distance from each embedding of the LLM.
 
     A frame x is taken to be drawn from a Gaussian around the embedding e_v of a token v, or around the mean m of all
@@ -22,14 +24,22 @@ class EmbeddingCTC:
     """
 
     def __init__(self, table: torch.Tensor):
+        super().__init__()
         table = table.detach().float()
-        self.mean = table.mean(0)
-        centred = table - self.mean
+        mean = table.mean(0)
+        centred = table - mean
         sizes = centred.square().sum(1)
         variance = sizes.mean() / (2 * MARGIN)
-        self.weight = centred / variance
-        self.bias = -sizes / (2 * variance)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("weight", centred / variance, persistent=False)
+        self.register_buffer("bias", -sizes / (2 * variance), persistent=False)
         self.blank = len(table)
+
+    @torch.no_grad()
+    def start(self, projector: nn.Linear) -> None:
+        """Makes all frames of a new projector nearly blank; random ones lie far outside of all embeddings."""
+        projector.weight.mul_(START_SCALE)
+        projector.bias.copy_(self.mean)
 
     def log_probs(self, frames: torch.Tensor) -> torch.Tensor:
         """(B, F, D) -> (B, F, V + 1) float32; blank is the last."""

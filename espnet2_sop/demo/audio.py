@@ -7,7 +7,7 @@ import soundfile
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.transcribe.audio import from_waveform
+from espnet2_sop.transcribe.audio import read_open
 
 SILENCE_DB = -60.0  # of full scale; a microphone in a quiet room is above
 PEAKS_PER_SECOND = 50
@@ -32,14 +32,14 @@ def read_audio(data: bytes, max_seconds: float) -> np.ndarray:
         UserError: Not audio (`Unreadable`), cut off, too long, too short or silent.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as audio:
-            rate, seconds = audio.samplerate, audio.frames / audio.samplerate
-            if seconds > max_seconds:
-                raise UserError(f"the recording lasts {seconds:.0f} s, at most {max_seconds:g} s are taken; cut it")
-            samples = audio.read(dtype="float32", always_2d=True)
+        audio = soundfile.SoundFile(io.BytesIO(data))
     except (soundfile.LibsndfileError, OSError) as error:
         raise Unreadable(f"not a readable audio file ({getattr(error, 'error_string', error)})") from None
-    waveform = from_waveform(samples, rate, name="the recording")
+    with audio:
+        seconds = audio.frames / audio.samplerate
+        if seconds > max_seconds:
+            raise UserError(f"the recording lasts {seconds:.0f} s, at most {max_seconds:g} s are taken; cut it")
+        waveform = read_open(audio, "the recording")
     if np.abs(waveform).max() < 10 ** (SILENCE_DB / 20):
         raise UserError(f"the recording is silent (its peak is below {SILENCE_DB:g} dBFS); check the microphone")
     return waveform

@@ -39,6 +39,7 @@ HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Cache-Control": "no-store",
 }
+MOST_PORT, DEFAULT_PORT = 65535, 8000
 STALLED_SECONDS = 30  # without a byte from the browser
 LINGER_SECONDS = 5  # for which an upload that is refused may go on, so that the browser reads why
 
@@ -95,14 +96,15 @@ class DemoServer(ThreadingHTTPServer):
         try:
             super().__init__((host, port), Handler)
         except OSError as error:
-            if isinstance(error, socket.gaierror):
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
                 raise UserError(f"--host {host}: no such address on this machine; use 127.0.0.1") from None
             hint = (
                 "is in use; give another"
                 if error.errno == errno.EADDRINUSE
                 else f"cannot be used ({error.strerror}); give another"
             )
-            raise UserError(f"--port {port}: {hint}, such as --port {port + 1}") from None
+            other = port + 1 if port < MOST_PORT else DEFAULT_PORT
+            raise UserError(f"--port {port}: {hint}, such as --port {other}") from None
 
     @property
     def is_local(self) -> bool:

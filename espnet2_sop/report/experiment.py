@@ -1,7 +1,6 @@
 """What an experiment folder holds, read for the report."""
 
 import contextlib
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +10,13 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi
 from espnet2_sop.jsons import is_number, read_json
 from espnet2_sop.report.training import Run, read_runs
+from espnet2_sop.scoring import prompt_quality
+from espnet2_sop.scoring.entry import SPEED
 from espnet2_sop.scoring.metrics import cpwer
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import NAME, Record, read_record
 from espnet2_sop.scoring.score import talker_words
 from espnet2_sop.scoring.table import gather, system_rank
-
-QUALITY_NAME = "prompt_quality.json"
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def read_experiment(root: Path) -> Experiment:
     results = []
     for record in records:
         folder = folders[record["system"], record["test_set"]]
-        reference = Path(os.path.normpath(os.path.join(os.path.abspath(folder), record["reference"])))
+        reference = Path(record["reference"])
         if reference not in sets:
             sets[reference] = read_test_set(record["test_set"], reference)
         results.append(
@@ -146,8 +145,8 @@ def read_experiment(root: Path) -> Experiment:
                 sets[reference],
                 optional_table(folder / "text"),
                 optional_table(folder / "prompt"),
-                optional_json(folder / "speed.json"),
-                optional_json(folder / QUALITY_NAME),
+                read_json(speed, SPEED, "decode again") if (speed := folder / "speed.json").is_file() else {},
+                prompt_quality.read_record(quality) if (quality := folder / prompt_quality.NAME).is_file() else {},
             )
         )
     return Experiment(root, results, read_runs(root))
@@ -178,8 +177,3 @@ def optional_numbers(path: Path) -> dict[str, float]:
         if not is_number(numbers.get(key)):
             raise UserError(f"{path}, line {line}: {value!r} is not a number; prepare the data again")
     return numbers
-
-
-def optional_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none."""
-    return read_json(path, {}) if path.is_file() else {}

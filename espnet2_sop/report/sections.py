@@ -13,10 +13,10 @@ from espnet2_sop.report.figures import Look
 from espnet2_sop.report.markup import escape, note, rate_cell, system, table
 from espnet2_sop.report.training import Run
 from espnet2_sop.scoring.breakdown import summary
+from espnet2_sop.scoring.correlation import spearman
 from espnet2_sop.scoring.record import compare_records
 from espnet2_sop.scoring.table import DASH, number, with_interval
-
-FATES = ("kept", "repaired", "broken", "still_wrong")
+from espnet2_sop.scoring.word_fates import FATES
 
 
 def overview(experiment: Experiment, looks: dict[str, Look]) -> str:
@@ -125,19 +125,8 @@ def correlation(result: Result) -> str:
     else:
         pairs = [(count.rate, result.errors[key]) for key, count in result.prompt_errors.items() if count.words]
         x, y = [rate for rate, _ in pairs], [errors / words for _, (errors, words) in pairs]
-        value, limits = rank_correlation(x, y), None
+        value, limits = spearman(np.array([x, y], dtype=float)), None
     return rate_cell(with_interval(value, limits))
-
-
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Spearman's correlation, equal values at their mean rank; None where one side never changes."""
-    if min(len(set(x)), len(set(y))) < 2:
-        return None
-    ranks = []
-    for values in (x, y):
-        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place])
-    return float(np.corrcoef(ranks)[0, 1])
 
 
 def share(result: Result, fate: str) -> str:
@@ -172,9 +161,7 @@ def speed(experiment: Experiment, looks: dict[str, Look]) -> str:
     for name in experiment.systems:
         speeds = {r.test_set.name: r.speed for r in experiment.results if r.system == name and r.speed}
         if speeds:
-            machines = {
-                f"{s['gpu']}" if s.get("gpu") else f"CPU, threads: {s.get('threads', DASH)}" for s in speeds.values()
-            }
+            machines = {s["gpu"] or f"CPU, threads: {s['threads']}" for s in speeds.values()}
             factors = [speeds.get(test_set, {}).get("real_time_factor") for test_set in names]
             cells = [DASH if factor is None else f"{factor:.4f}" for factor in factors]
             rows.append([system(name, looks), *cells, escape("; ".join(sorted(machines)))])

@@ -20,6 +20,7 @@ from espnet2_sop.scoring.record import Record
 from espnet2_sop.scoring.table import gather, main_tables, result_row
 
 PACKAGES = ("torch", "espnet", "transformers", "peft")
+SPEED = {"real_time_factor": float, "gpu": (str, None), "threads": int}  # of speed.json
 
 
 def append_entry(exp: Path, path: Path) -> str:
@@ -139,7 +140,7 @@ def decoders(exp: Path) -> list[str]:
     """GPU or number of CPU threads of every decoding, from the files speed.json."""
     found: dict[str, Any] = {}
     for path in sorted(exp.rglob("speed.json")):
-        speed = read_json(path, {"gpu": (str, None), "threads": int}, "decode again")
+        speed = read_json(path, SPEED, "decode again")
         found[speed["gpu"] or f"CPU ({speed['threads']} thread{'s' * (speed['threads'] > 1)})"] = None
     return list(found)
 

@@ -4,7 +4,7 @@ Every metric takes the words of each talker, reference and hypothesis, and retur
 its docstring defines it in the reports; docs/scoring.md has the formulas.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import permutations, zip_longest
 
 from rapidfuzz.distance.Levenshtein import distance, editops
@@ -99,18 +99,25 @@ METRICS: dict[str, Metric] = {
 }
 OF_UTTERANCES = ("orc_wer",)
 """Metrics whose reference is a list of utterances instead of talkers; for serialized texts both are the same."""
+RESERVED = ("talkers", "slots", "overlap", "duration", "mixtures", "count_accuracy", "right_order")
+"""Names that stand beside those of metrics in `score.json`."""
 
 
-def own_metric(name: str) -> dict[str, Metric]:
-    """A user's own metric, named as `module:function`; it is called as the function.
+def own_metrics(names: Sequence[str]) -> dict[str, Metric]:
+    """A user's own metrics, each named as `module:function`; it is called as the function.
 
     Raises:
-        UserError: There is no such function, or a metric of the package has its name.
+        UserError: There is no such function, or something else has its name already.
     """
-    function = find_part("--metric", name, {})
-    if function.__name__ in METRICS:
-        raise UserError(f"--metric {name}: {function.__name__} is a metric of the package; give yours another name")
-    return {function.__name__: function}
+    found: dict[str, Metric] = {}
+    for name in names:
+        function = find_part("--metric", name, {})
+        own = function.__name__
+        if own in METRICS or own in RESERVED or own in found:
+            what = "a metric of the package" if own in METRICS else "taken" if own in RESERVED else "given twice"
+            raise UserError(f"--metric {name}: {own} is {what}; give yours another name")
+        found[own] = function
+    return found
 
 
 TITLES = {"cpwer": "cpWER", "orc_wer": "ORC-WER", "ref_permutation_wer": "ref-permutation WER"}

@@ -1,5 +1,6 @@
 """Reads what is known about the prompts of a decoded set: words, times, and the reference they belong to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,10 @@ def talker_onsets(prompt: str, onsets: str) -> list[float]:
     """Onset in seconds of each prompt talker that has words after normalisation.
 
     Raises:
-        ValueError: Not one number per talker.
+        ValueError: Not one finite number per talker.
     """
-    pairs = zip(split_talkers(prompt), map(float, onsets.split()), strict=True)
+    times = [float(word) for word in onsets.split()]
+    if not all(map(math.isfinite, times)):
+        raise ValueError
+    pairs = zip(split_talkers(prompt), times, strict=True)
     return [onset for talker, onset in pairs if normalize(talker)]

@@ -30,10 +30,14 @@ from espnet2_sop.text.serialized import NORMALIZATION
 
 Record = dict[str, Any]
 NAME = "prompt_quality.json"
-KEYS = (
-    *("system", "test_set", "reference", "mixtures", "normalization", "word_times", "prompt", "final", "correlation"),
-    *("by_prompt_quality", "words", "onset_error", "control", "per_mixture"),
-)
+NUMBER = (float, None)
+KEYS = ("system", "test_set", "reference", "mixtures", "normalization", "word_times", "prompt", "final", "control")
+SHAPE = {
+    **dict.fromkeys((*KEYS, "by_prompt_quality", "per_mixture"), object),
+    "correlation": {"spearman": {"value": NUMBER, "interval": ([float, float], None)}},
+    "words": {str: ({"shares": {str: NUMBER}}, None)},
+    "onset_error": ({str: NUMBER}, None),
+}
 EDGES = (0, 10, 25, 50, 100)  # of the prompt's cpWER in percent; the bins are 0, (0, 10], ..., and above 100
 
 
@@ -74,7 +78,7 @@ def analyse_folder(ref: Path, hyp: Path, control: str | None = None) -> Record:
         },
     }
     if control is not None:
-        path = hyp.parent.parent / control / hyp.name / "text"
+        path = hyp.absolute().parent.parent / control / hyp.name / "text"
         counts = cpwer_counts(references, path)
         record["control"] = {"system": control, **follow_prompt(mixtures, prompt, path, counts)}
     write_record(hyp / NAME, record)
@@ -190,4 +194,4 @@ def read_record(path: Path) -> Record:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `espnet2-sop analyse` first")
-    return read_json(path, dict.fromkeys(KEYS, object), "run `espnet2-sop analyse` again")
+    return read_json(path, SHAPE, "run `espnet2-sop analyse` again")

@@ -78,7 +78,7 @@ def score_sessions(
 
     Args:
         ref, hyp: {mixture id: session}. A missing hypothesis counts as an empty one. The order of ids does not matter.
-        metrics: What is computed, by name; cpWER always is.
+        metrics: What is computed, by name; cpWER and slot WER, which tell whether the order is right, always are.
 
     Raises:
         UserError: No common ids, or a hypothesis without reference.
@@ -91,7 +91,7 @@ def score_sessions(
     slots = {key: [ErrorCount(*part) for part in errors_of_talkers(*side)] for key, side in sides.items()}
     counts = {key: {"cpwer": sum(parts, ErrorCount())} for key, parts in slots.items()}
     left_out = {}
-    for name, metric in metrics.items():
+    for name, metric in {"slot_wer": METRICS["slot_wer"], **metrics}.items():
         if name == "cpwer":
             continue
         found = {}

@@ -10,7 +10,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
 
-BLOCK_SECONDS = 10  # a long file is read in blocks: only the result is as long as the recording
+BLOCK = 2**19  # samples of all channels; a long file is read in blocks: only the result is as long as the recording
 SHORTEST = SAMPLE_RATE // 10
 FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
@@ -30,21 +30,26 @@ def read_recording(path: str | Path, channel: int | None = None) -> np.ndarray:
             finite.
     """
     with open_audio(str(path)) as audio:
-        blocks, resampler, count = [], _resampler(audio.samplerate), 0
-        try:
-            # soundfile seeks behind every block, which libsndfile does not do exactly in MP3: that is read at once
-            size = max(audio.frames, 1) if audio.format == "MP3" else BLOCK_SECONDS * audio.samplerate
-            for block in audio.blocks(size, dtype="float32", always_2d=True):
-                count += len(block)
-                mono = _one_channel(block, channel, str(path))
-                blocks.append(resampler.resample_chunk(mono) if resampler else mono)
-        except soundfile.LibsndfileError as error:
-            raise UserError(f"{path}: the audio file is corrupt ({error.error_string})") from None
-        if count < audio.frames:
-            raise UserError(f"{path}: the audio file is cut off: {count} of {audio.frames} samples; copy it again")
+        return read_open(audio, str(path), channel)
+
+
+def read_open(audio: soundfile.SoundFile, name: str, channel: int | None = None) -> np.ndarray:
+    """`read_recording` of audio that is open, on disk or in memory; `name` is that in messages."""
+    blocks, resampler, count = [], _resampler(audio.samplerate), 0
+    try:
+        # soundfile seeks behind every block, which libsndfile does not do exactly in MP3: that is read at once
+        size = max(audio.frames, 1) if audio.format == "MP3" else max(BLOCK // audio.channels, 1)
+        for block in audio.blocks(size, dtype="float32", always_2d=True):
+            count += len(block)
+            mono = _one_channel(block, channel, name)
+            blocks.append(resampler.resample_chunk(mono) if resampler else mono)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{name}: the audio file is corrupt ({error.error_string})") from None
+    if count < audio.frames:
+        raise UserError(f"{name}: the audio file is cut off: {count} of {audio.frames} samples; copy it again")
     if resampler:
         blocks.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    return _checked(np.concatenate([np.zeros(0, np.float32), *blocks]), str(path))
+    return _checked(np.concatenate([np.zeros(0, np.float32), *blocks]), name)
 
 
 def from_waveform(samples, rate: int | None = None, channel: int | None = None, name: str = "speech") -> np.ndarray:

@@ -13,6 +13,7 @@ BASE = {
     "num_iters_per_epoch": 10,
     "batch_bins": 160000,
 }
+ABOUT = Assumptions(seconds=16, tokens=6, utilisation=0.35)
 LORA_1B = 16 * 16 * ((2048 + 2048) + 2 * (2048 + 512) + (2048 + 2048))  # r x layers x (q + k and v + o)
 
 
@@ -21,7 +22,7 @@ def training(objective, trainable, llm="meta-llama/Llama-3.2-1B", **changes):
     return {**BASE, "llm_conf": {"pretrained": llm, "dtype": "bfloat16"}, "model_conf": model, **changes}
 
 
-def by_name(config, about=Assumptions()):  # noqa: B008
+def by_name(config, about=ABOUT):
     return {part.name: part for part in parts_of(config, about)}
 
 
@@ -55,7 +56,7 @@ def test_parameters_of_the_other_parts():
 
 def test_flop_of_an_llm_token():
     """Without attention: 2 per weight and token, the output layer only where there is a label."""
-    about = Assumptions(seconds=1e-9, tokens=6)
+    about = Assumptions(seconds=1e-9, tokens=6, utilisation=0.35)
     body, output = 1_235_814_400 - 33 * 2048 - 128256 * 2048, 128256 * 2048  # 33 norms of 2048
     work = by_name(training("sot", ["sot"]), about)["llm"].forward
     assert work == pytest.approx(2 * (body + output) * (6.25 + 6) - 2 * output * 6.25, rel=1e-6)
@@ -98,7 +99,7 @@ def test_sums_of_a_plan_by_hand():
     assert plan.flop == 2.3e9
     assert plan.batch(24) == int((21.6e9 - 3.6e9) / 1.5e9) == 12 and plan.batch(3) == 0
     assert plan.hours(teraflops=1, utilisation=0.5) == pytest.approx(2.3e9 * 3600 / 0.5e12 / 3600)
-    assert make_plan("y", training("sot", ["sot"]), Assumptions()).audio == 2 * 10 * 10
+    assert make_plan("y", training("sot", ["sot"]), ABOUT).audio == 2 * 10 * 10
 
 
 def test_other_models_are_looked_up(tiny_llm, tiny_encoder, tiny_whisper):
@@ -147,7 +148,7 @@ def test_parts_of_a_users_own(monkeypatch):
     assert plain["separator"].parameters < wide["separator"].parameters
     for part in ("encoder", "llm"):
         with pytest.raises(UserError, match=f"{part}: the cost of my:Part is not known; only that of "):
-            parts_of({**training("ctc", ["separator", "ctc"]), part: "my:Part"}, Assumptions())
+            parts_of({**training("ctc", ["separator", "ctc"]), part: "my:Part"}, ABOUT)
 
 
 @pytest.mark.parametrize("odd", ["[1]", "null", "x", "1e999"])
@@ -158,4 +159,26 @@ def test_values_of_a_wrong_kind_are_one_line(tmp_path, key, odd):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(training("sot", ["sot"])))
     (tmp_path / "b.yaml").write_text(f"{key}: {odd}\n")
     with pytest.raises(UserError, match="b.yaml: "):
+        command.main([f"{tmp_path / 'a.yaml'}+{tmp_path / 'b.yaml'}"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("prompt_conf: null", "prompt_conf is None"),
+        ("num_talkers: three", "num_talkers is 'three'"),
+        ("llm_conf: {adapters: null}", "llm_conf.adapters is None"),
+        ("llm_conf: {adapters: {sot: {r: big}}}", "llm_conf.adapters.sot.r is 'big'"),
+        ("model_conf: {tap: two}", "model_conf.tap is 'two'"),
+        ("model_conf: {ctc_weight: much}", "model_conf.ctc_weight is 'much'"),
+        ("separator_conf: null", "separator_conf"),
+        ("downsampler_conf: [1]", "downsampler_conf"),
+    ],
+)
+def test_optional_values_of_a_wrong_kind_are_one_line(tmp_path, line, message):
+    import yaml
+
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(training("ctc", ["separator", "ctc"])))
+    (tmp_path / "b.yaml").write_text(f"{line}\n")
+    with pytest.raises(UserError, match=message):
         command.main([f"{tmp_path / 'a.yaml'}+{tmp_path / 'b.yaml'}"])

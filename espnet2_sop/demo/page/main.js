@@ -159,7 +159,7 @@ async function toggleRecording() {
 const stem = (name) => name.replace(/\.[^.]*$/, "");
 
 function takeFile(file) {
-  if (file) take(file, stem(file.name));
+  if (file && state && !recorder) take(file, stem(file.name)); // not before the server is known, nor while recording
 }
 
 function wireFiles() {

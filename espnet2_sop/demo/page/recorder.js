@@ -30,7 +30,12 @@ export class Recorder {
       throw new Error(REASONS[error.name] ?? `The microphone cannot be used (${error.name}).`);
     }
     recorder.context = new AudioContext();
-    await recorder.context.audioWorklet.addModule("/capture.js");
+    try {
+      await recorder.context.audioWorklet.addModule("/capture.js");
+    } catch (error) {
+      recorder.release();
+      throw new Error(`The page's recorder cannot be loaded (${error.name}); is the server still running?`);
+    }
     recorder.pieces = [];
     recorder.samples = 0;
     recorder.node = new AudioWorkletNode(recorder.context, "capture", { numberOfOutputs: 0 });
@@ -44,13 +49,18 @@ export class Recorder {
     return recorder;
   }
 
-  /** Lets go of the microphone and returns what was recorded as a WAV file of 16 kHz. */
-  async stop() {
+  /** Lets go of the microphone. */
+  release() {
     this.stream.getTracks().forEach((track) => track.stop());
+    return this.context.close();
+  }
+
+  /** Ends the recording and returns it as a WAV file of 16 kHz. */
+  async stop() {
     this.source.disconnect();
     this.node.port.onmessage = null;
     const rate = this.context.sampleRate;
-    await this.context.close();
+    await this.release();
     const all = new Float32Array(this.samples);
     let at = 0;
     for (const piece of this.pieces) {

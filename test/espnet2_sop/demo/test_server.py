@@ -124,7 +124,7 @@ def test_bad_audio_is_one_line_and_never_reaches_the_model(server, tools, heard)
         (tools.wav(tools.noise(12)), 400, "lasts 12 s, at most 10 s"),
         (tools.wav(np.zeros(16000, "float32")), 400, "silent"),
         (tools.wav(tools.noise(0.05)), 400, "50 ms of audio; 100 ms are needed"),
-        (whole[: len(whole) // 2], 415, "not a readable audio file"),
+        (whole[: len(whole) // 2], 400, "the recording: the audio file is c"),  # corrupt or cut off
     ]
     for data, expected, words in cases:
         status, message = error_of(ask(server, "/transcribe", data, method="POST"))
@@ -271,8 +271,9 @@ def test_port_in_use_and_wrong_host_are_one_line(server):
     port = server.server_address[1]
     with pytest.raises(UserError, match=rf"--port {port}: is in use; give another, such as --port {port + 1}"):
         DemoServer("127.0.0.1", port)
-    with pytest.raises(UserError, match="--host no.such.host.invalid: no such address"):
-        DemoServer("no.such.host.invalid", 0)
+    for host in ("no.such.host.invalid", "192.0.2.1"):  # the second one is kept for documentation, nobody has it
+        with pytest.raises(UserError, match=f"--host {host}: no such address"):
+            DemoServer(host, 0)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ import pytest
 
 from espnet2_sop import cli
 from espnet2_sop.bin import report
+from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_kaldi, write_kaldi
 from espnet2_sop.report import gallery
 from espnet2_sop.report import page as page_module
+from espnet2_sop.scoring.prompt_quality import KEYS
 from espnet2_sop.scoring.record import score, write_record
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -219,15 +221,28 @@ def test_a_decoder_that_loops(experiment, references, add_result, undrawn):
 
 def test_prompt_quality(experiment, undrawn):
     fates = {"kept": 60.59, "repaired": 10.31, "broken": 6.41, "still_wrong": 22.7}
-    quality = {
+    quality = dict.fromkeys((*KEYS, "by_prompt_quality", "per_mixture")) | {
         "correlation": {"spearman": {"value": 0.555, "interval": [0.419, 0.669]}},
         "words": {"all": {"shares": fates}, "overlapped": None},
         "onset_error": {"bias": 107.2, "mean_absolute": 116.8, "missed": 0, "talkers": 450},
     }
-    (experiment / "decode" / "sop" / "test_2mix_noisy" / "prompt_quality.json").write_text(json.dumps(quality))
+    path = experiment / "decode" / "sop" / "test_2mix_noisy" / "prompt_quality.json"
+    path.write_text(json.dumps(quality))
     page = Page(make(experiment))
     for words in ("still wrong", "60.59", "[0.42, 0.67]", "Onsets of talkers", "107.2"):
         assert words in page.text
+    for key, wrong in (("correlation", None), ("correlation", {"spearman": {"value": 1}}), ("words", {"all": 1})):
+        path.write_text(json.dumps({**quality, key: wrong}))
+        with pytest.raises(UserError, match=f"prompt_quality.json: .*{key}.*run `espnet2-sop analyse` again"):
+            make(experiment)
+
+
+@pytest.mark.parametrize("wrong", [{"real_time_factor": "x"}, {"threads": None}, {"gpu": 3}])
+def test_speed_of_a_wrong_kind_is_one_line(experiment, undrawn, wrong):
+    path = experiment / "decode" / "sop" / "test_2mix_noisy" / "speed.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    with pytest.raises(UserError, match="speed.json: .*decode again"):
+        make(experiment)
 
 
 def test_options(experiment, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet2_sop.errors import UserError
 from espnet2_sop.scoring.metrics import (
     METRICS,
     MOST_PERMUTED,
@@ -16,6 +17,7 @@ from espnet2_sop.scoring.metrics import (
     cpwer,
     errors_of_talkers,
     order_wer,
+    own_metrics,
     ref_permutation_wer,
     slot_wer,
     title,
@@ -191,3 +193,21 @@ def test_assign_is_the_cheapest_permutation(cost):
 def test_every_metric_is_defined_in_one_line():
     assert all(metric.__doc__ and metric.__doc__.splitlines()[0] for metric in METRICS.values())
     assert [*map(title, METRICS)] == ["cpWER", "order WER", "slot WER", "ORC-WER", "ref-permutation WER"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["one_wer:cpwer"], "--metric one_wer:cpwer: cpwer is a metric of the package"),
+        (["one_wer:talkers"], "--metric one_wer:talkers: talkers is taken"),
+        (["one_wer:mine", "two_wer:mine"], "--metric two_wer:mine: mine is given twice"),
+    ],
+)
+def test_names_of_own_metrics_are_their_own(tmp_path, monkeypatch, names, message):
+    for module in ("one_wer", "two_wer"):
+        functions = "".join(f"def {name}(ref, hyp): ...\n" for name in ("cpwer", "talkers", "mine"))
+        (tmp_path / f"{module}.py").write_text(functions)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(own_metrics(["one_wer:mine"])) == ["mine"]
+    with pytest.raises(UserError, match=message):
+        own_metrics(names)

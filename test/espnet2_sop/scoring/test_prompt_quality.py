@@ -183,6 +183,7 @@ def test_missing_hypotheses_are_empty(root):
         ("prompt.ctm", "", "prompt.ctm: mix00 has other words than prompt"),
         ("onsets", "mix00 0.0 1.0 2.0\n", "onsets: mix00 has not one number per talker of prompt; decode again"),
         ("onsets", "mix00 zero one\n", "onsets: mix00 has not one number per talker"),
+        ("onsets", "mix00 0.0 nan\n", "onsets: mix00 has not one number per talker"),
     ],
 )
 def test_mistakes_are_one_line(root, file, change, message):

@@ -41,7 +41,7 @@ pools() { # pools NAME: options that name the noises and rooms of a set
 pools train
 prepare simulation train "${options[@]}" --out "${datadir}/train"
 pools dev
-prepare fixed dev "${options[@]}" --talkers 1 2 3 --condition both --number 60 --out "${datadir}/dev"
+prepare fixed dev "${options[@]}" --talkers 1 2 3 --condition both --number 10 --out "${datadir}/dev"
 pools test
 for talkers in 1 2 3; do
     for condition in clean noisy; do
