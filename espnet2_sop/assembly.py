@@ -27,6 +27,7 @@ from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.model import SOPModel
 from espnet2_sop.parts import find_part
 from espnet2_sop.separator.abs_separator import AbsSeparator
+from espnet2_sop.separator.conv import ConvSeparator
 from espnet2_sop.separator.lstm import LSTMSeparator
 from espnet2_sop.text.vocabulary import TalkerVocabulary, load_vocabulary
 
@@ -50,7 +51,7 @@ class PartChoices(ClassChoices):
 
 
 encoder_choices = PartChoices("encoder", ENCODERS, AbsEncoder, "huggingface")
-separator_choices = PartChoices("separator", {"lstm": LSTMSeparator}, AbsSeparator, "lstm")
+separator_choices = PartChoices("separator", {"conv": ConvSeparator, "lstm": LSTMSeparator}, AbsSeparator, "lstm")
 llm_choices = PartChoices("llm", {"adapted": AdaptedCausalLM}, AdaptedCausalLM, "adapted")
 ADAPTERS = ("sot", "sop")
 

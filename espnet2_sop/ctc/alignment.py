@@ -4,12 +4,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-START_SCALE = 0.05
 MARGIN = 10.0  # log-odds of a token against blank for a frame that lies on its embedding
+OTHERS = 2000  # tokens of the vocabulary that compete with those of the targets
+START_SCALE = 0.05
 
 
 class EmbeddingCTC(nn.Module):
-    """CTC that scores a frame by its distance from each embedding of the LLM.
+    """CTC that scores a frame by its distance from embeddings of the LLM.
 
     A frame x is taken to be drawn from a Gaussian around the embedding e_v of a token v, or around the mean m of all
     embeddings for blank, all of one variance s. Up to a term that all share, its score is
@@ -17,7 +18,8 @@ class EmbeddingCTC(nn.Module):
         (x - m) . (e_v - m) / s - |e_v - m|^2 / (2 s)      and 0 for blank,
 
     so that likely frames lie on the embeddings themselves, and the LLM reads spoken words as it reads written ones. s
-    is such that a frame on an embedding of mean size is `MARGIN` better for that token than for blank.
+    is such that a frame on an embedding of mean size is `MARGIN` better for that token than for blank. The tokens of a
+    batch compete with each other and with `OTHERS` tokens of the vocabulary, drawn anew for every batch in training.
 
     Args:
         table: (V, D) input embeddings of the LLM, frozen.
@@ -33,7 +35,6 @@ class EmbeddingCTC(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("weight", centred / variance, persistent=False)
         self.register_buffer("bias", -sizes / (2 * variance), persistent=False)
-        self.blank = len(table)
 
     @torch.no_grad()
     def start(self, projector: nn.Linear) -> None:
@@ -41,9 +42,9 @@ class EmbeddingCTC(nn.Module):
         projector.weight.mul_(START_SCALE)
         projector.bias.copy_(self.mean)
 
-    def log_probs(self, frames: torch.Tensor) -> torch.Tensor:
-        """(B, F, D) -> (B, F, V + 1) float32; blank is the last."""
-        scores = F.linear(frames.float() - self.mean, self.weight, self.bias)
+    def log_probs(self, frames: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, F, D) and the ids (N,) of the tokens that compete -> (B, F, N + 1) float32; blank is the last."""
+        scores = F.linear(frames.float() - self.mean, self.weight[tokens], self.bias[tokens])
         return F.pad(scores, (0, 1)).log_softmax(-1)
 
     def loss(self, frames: torch.Tensor, lengths: torch.Tensor, targets: list[list[int]]) -> torch.Tensor:
@@ -59,5 +60,13 @@ class EmbeddingCTC(nn.Module):
         """
         sizes = torch.tensor([len(target) for target in targets], device=frames.device)
         ids = torch.tensor([token for target in targets for token in target], device=frames.device)
-        log_probs = self.log_probs(frames).transpose(0, 1)
-        return F.ctc_loss(log_probs, ids, lengths, sizes, blank=self.blank, reduction="none", zero_infinity=True)
+        tokens = torch.cat([ids, self._others().to(ids)]).unique()
+        log_probs = self.log_probs(frames, tokens).transpose(0, 1)
+        targets = torch.searchsorted(tokens, ids)
+        return F.ctc_loss(log_probs, targets, lengths, sizes, blank=len(tokens), reduction="none", zero_infinity=True)
+
+    def _others(self) -> torch.Tensor:
+        size = len(self.bias)
+        if self.training:
+            return torch.randint(size, (OTHERS,))
+        return torch.arange(0, size, -(-size // OTHERS))

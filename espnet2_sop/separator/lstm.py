@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from espnet2_sop.separator.abs_separator import AbsSeparator
+from espnet2_sop.separator.branch import build_branches
 
 
 class LSTMSeparator(AbsSeparator):
@@ -45,13 +46,7 @@ class LSTMSeparator(AbsSeparator):
         width = hidden_size * (2 if bidirectional else 1)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.branches = nn.ModuleList(self._branch(width, branch_size, branch_layers) for _ in range(num_talkers))
-
-    @staticmethod
-    def _branch(input_size: int, size: int, layers: int) -> nn.Sequential:
-        sizes = [input_size] + [size] * layers
-        pairs = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.ReLU())]
-        return nn.Sequential(*pairs, nn.LayerNorm(size))
+        self.branches = build_branches(width, branch_size, branch_layers, num_talkers)
 
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
         """Separates the talkers.

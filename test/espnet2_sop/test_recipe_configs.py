@@ -16,6 +16,7 @@ from espnet2_sop.files import read_configs, read_yaml
 ROOT = Path(__file__).resolve().parents[2]
 with open(ROOT / "test/recipe_configs.tsv", newline="") as table:
     ROWS = [tuple(row.values()) for row in csv.DictReader(table, delimiter="\t")]
+LSTM = {"hidden_size": 16, "branch_size": 24}
 every_row = pytest.mark.parametrize(("recipe", "configs", "mode"), ROWS, ids=[f"{r}:{c}" for r, c, _ in ROWS])
 
 
@@ -109,7 +110,7 @@ def debug_form(tiny_encoder, tiny_llm, vocabularies):
         return {
             "encoder_conf": {"pretrained": tiny_encoder},
             "downsampler_conf": {"output_size": 32},
-            "separator_conf": {"hidden_size": 16, "branch_size": 24},
+            "separator_conf": {"branch_size": 32} if config.get("separator") == "conv" else LSTM,
             "llm_conf": {"pretrained": tiny_llm, "speaker_change": "<|reserved_special_token_0|>"},
             "ctc_vocab": vocabularies[config.get("ctc_vocab", "llm")],
             **trainer,

@@ -52,7 +52,8 @@ Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says whe
    sop...      from the ctc with the same ending   LLM with prompt      (sop_a_b: from ctc_a_b, ctc_a or ctc)
    joint...    from align or the pretrained parts  LLM with prompt
    espnet...   from scratch, by ESPnet's ASR task  ESPnet's beam search
-`align` is stage 0; a recipe whose new parts learn something before the LLM reads them has conf/train_align.yaml.
+`align` is stage 0; a recipe whose new parts learn something before the LLM reads them has conf/train_align.yaml, and
+perhaps conf/train_align_single.yaml, with which `align` begins.
 What a system starts from is trained with it. So an ablation is a YAML file and a name.
 
 Options:
@@ -110,7 +111,7 @@ should_run() { # should_run NUMBER TITLE
 
 run_dir() { # run_dir SYSTEM: folder of its training run
     case "$1" in
-        align) echo "${expdir}/stage0_$1" ;;
+        align*) echo "${expdir}/stage0_$1" ;;
         sot | joint*) echo "${expdir}/stage1_$1" ;;
         ctc*) echo "${expdir}/stage2_$1" ;;
         sop* | sot_*) echo "${expdir}/stage3_$1" ;;
@@ -120,6 +121,7 @@ run_dir() { # run_dir SYSTEM: folder of its training run
 start_of() { # start_of SYSTEM: the system whose checkpoint it starts from, if any
     local name
     case "$1" in
+        align) [ ! -f "${conf_dir}/train_align_single.yaml" ] || echo align_single ;;
         sot | joint*) [ ! -f "${conf_dir}/train_align.yaml" ] || echo align ;;
         ctc* | sot_*) echo sot ;;
         sop*)
@@ -137,6 +139,7 @@ mode_of() { # mode_of SYSTEM: how it is decoded
 }
 checkpoint() { # checkpoint SYSTEM: the averaged checkpoint of its run
     case "$1" in
+        align_single) echo valid.ter_spk1.ave.pth ;;
         align | ctc*) echo valid.ter.ave.pth ;;
         *) echo valid.acc.ave.pth ;;
     esac
@@ -310,6 +313,7 @@ train_stage() { # train_stage NUMBER PATTERN TITLE: trains the needed systems wh
         train_all "${names[@]}"
     fi
 }
+train_stage 5 '^align_single$' "stage 0, alignment on single talkers"
 train_stage 5 '^align$' "stage 0, alignment"
 train_stage 5 '^sot$' "stage 1, SOT fine-tuning"
 train_stage 6 '^ctc' "stage 2, Separator and serialized CTC"

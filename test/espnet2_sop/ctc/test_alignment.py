@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from espnet2_sop.ctc.alignment import MARGIN, EmbeddingCTC
 
@@ -19,26 +20,44 @@ def test_probabilities_are_those_of_gaussians_around_the_embeddings(table):
     mean = table.mean(0)
     variance = sum(float((row - mean) @ (row - mean)) for row in table) / len(table) / (2 * MARGIN)
     frames = torch.randn(2, 3, 4)
-    got = ctc.log_probs(frames).exp()
+    tokens = torch.tensor([0, 2, 3])
+    got = ctc.log_probs(frames, tokens).exp()
     for b, t in itertools.product(range(2), range(3)):
-        densities = [math.exp(-float((frames[b, t] - c).square().sum()) / (2 * variance)) for c in (*table, mean)]
+        densities = [
+            math.exp(-float((frames[b, t] - c).square().sum()) / (2 * variance)) for c in (*table[tokens], mean)
+        ]
         expected = torch.tensor(densities) / sum(densities)
         torch.testing.assert_close(got[b, t], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_loss_sums_over_all_paths(table):
     """Brute force: every path of 4 frames that collapses to the target; padding changes nothing."""
-    ctc = EmbeddingCTC(table)
+    ctc = EmbeddingCTC(table).eval()  # so that all five compete
     frames, lengths, targets = torch.randn(2, 4, 4), torch.tensor([4, 3]), [[1, 1], [3]]
     got = ctc.loss(frames, lengths, targets)
     for row, (n, target) in enumerate(zip(lengths.tolist(), targets, strict=True)):
-        probs = ctc.log_probs(frames)[row].exp()
+        probs = ctc.log_probs(frames, torch.arange(5))[row].exp()
         total = 0.0
         for path in itertools.product(range(6), repeat=n):
-            collapsed = [token for token, _ in itertools.groupby(path) if token != ctc.blank]
+            collapsed = [token for token, _ in itertools.groupby(path) if token != 5]
             if collapsed == target:
                 total += math.prod(float(probs[t, token]) for t, token in enumerate(path))
         assert math.isclose(float(got[row]), -math.log(total), rel_tol=1e-4)
+
+
+def test_others_compete(monkeypatch):
+    """In training a sample of the vocabulary, in evaluation always the same; the targets are always among them."""
+    torch.manual_seed(0)
+    monkeypatch.setattr("espnet2_sop.ctc.alignment.OTHERS", 10)
+    ctc = EmbeddingCTC(torch.randn(1000, 4))
+    frames, lengths, targets = torch.randn(1, 6, 4), torch.tensor([6]), [[999, 1]]
+    assert len({float(ctc.loss(frames, lengths, targets)) for _ in range(5)}) == 5
+    assert len({float(ctc.eval().loss(frames, lengths, targets)) for _ in range(5)}) == 1
+    few = F.ctc_loss(
+        ctc.log_probs(frames, torch.tensor([*range(0, 1000, 100), 1, 999])).transpose(0, 1),
+        torch.tensor([[11, 10]]), lengths, torch.tensor([2]), blank=12, reduction="none",
+    )  # fmt: skip
+    torch.testing.assert_close(ctc.loss(frames, lengths, targets), few)
 
 
 def test_too_long_a_target_has_no_loss(table):
@@ -60,10 +79,10 @@ def test_frames_come_to_lie_on_the_embeddings():
         optimizer.zero_grad()
         ctc.loss(frames, torch.tensor([12]), [target]).sum().backward()
         optimizer.step()
-    best = ctc.log_probs(frames)[0].argmax(-1).tolist()
-    assert [token for token, _ in itertools.groupby(best) if token != ctc.blank] == target
+    best = ctc.log_probs(frames, torch.arange(30))[0].argmax(-1).tolist()
+    assert [token for token, _ in itertools.groupby(best) if token != 30] == target
     for t, token in enumerate(best):
-        if token != ctc.blank:
+        if token != 30:
             frame, embedding = frames[0, t].detach() - ctc.mean, table[token] - ctc.mean
             assert (table - ctc.mean - frame).norm(dim=1).argmin() == token
             assert 0.6 < (frame @ embedding) / (embedding @ embedding) < 1.5
