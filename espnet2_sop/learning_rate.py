@@ -8,6 +8,8 @@ import torch
 def scale_learning_rates(optimizer: torch.optim.Optimizer, scales: Mapping[torch.nn.Parameter, float]) -> None:
     """Lets parameters learn at a multiple of the rate that the scheduler, whichever it is, gives to all.
 
+    The rate is lowered for the step alone, so that logs show it as the scheduler has it.
+
     Args:
         optimizer: Has the parameters; those of one multiple become a group of their own.
         scales: Parameter to its rate over that of those that are not named.

@@ -82,7 +82,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         self.sop_corruption = sop_corruption
         self.embedding_ctc: EmbeddingCTC | None = None
         if objective == "align":
-            self.embedding_ctc = EmbeddingCTC(llm.base.get_input_embeddings().weight)
+            self.embedding_ctc = EmbeddingCTC(llm.base.get_input_embeddings())
             self.embedding_ctc.start(projector)
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.use(objective)
@@ -229,19 +229,20 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
         hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
         loss, correct = label_loss(self.llm, hidden[inputs.label_rows, inputs.label_columns], inputs.labels)
-        share = label_share(len(inputs.labels), len(targets), loss.device)
+        share = mean_share(len(inputs.labels), len(targets), loss.device)
         stats["acc"] = correct * share
         return loss * share, stats
 
     def _alignment_loss(self, levels, targets: list[list[int]]) -> torch.Tensor:
-        """CTC of the projected frames against the LLM's embeddings, mean over the single talkers of the batch."""
+        """CTC of the projected frames against the LLM's embeddings, mean over single talkers (of all processes)."""
         frames, lengths = levels[-1]
         words = [self.tokenizer.split(target) for target in targets]
         single = [i for i, talkers in enumerate(words) if len(talkers) == 1]
+        share = mean_share(len(single), len(targets), frames.device)
         if not single:
             return self.projector(frames[:0]).sum()
         frames = self.projector(frames[single, : int(lengths[single].max())])
-        return self.embedding_ctc.loss(frames, lengths[single], [words[i][0] for i in single]).mean()
+        return self.embedding_ctc.loss(frames, lengths[single], [words[i][0] for i in single]).sum() * share
 
     def _training_prompt(self, levels, targets, heads, talkers) -> tuple[list[list[int]] | None, dict]:
         """The prompts that the LLM reads in training, and how wrong those of the heads are."""
@@ -280,16 +281,16 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         raise RuntimeError("statistics come from the manifest: use `espnet2-sop format` and `espnet2-sop stats`")
 
 
-def label_share(labels: int, mixtures: int, device) -> torch.Tensor:
-    """What turns a sum over labels into their mean; over all processes if there are several.
+def mean_share(counted: int, mixtures: int, device) -> torch.Tensor:
+    """What turns a sum over labels or talkers into their mean; over all processes if there are several.
 
     ESPnet weighs the losses of the processes by their numbers of mixtures. With this factor the weighted mean is that
-    over the labels of all, so that two processes train as one that has both batches.
+    over what was counted in all, so that two processes train as one that has both batches.
     """
-    total = torch.tensor([float(labels), float(mixtures)], device=device)
+    total = torch.tensor([float(counted), float(mixtures)], device=device)
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(total)
-    return total[1] / (total[0] * mixtures)
+    return total[1] / (total[0].clamp(min=1) * mixtures)
 
 
 def token_error(hypotheses: list[list[int]], references: list[list[int]], device) -> torch.Tensor:

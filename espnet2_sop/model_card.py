@@ -112,10 +112,10 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
     rows = result_rows(options.results, options.name)
     licence = options.license or binding_license(parts)
     metadata = yaml.safe_dump(card_metadata(parts, rows, licence, options), sort_keys=False, allow_unicode=True)
-    objective = {"align": "ctc"}.get(config["model_conf"]["objective"], config["model_conf"]["objective"])
+    objective = config["model_conf"]["objective"]
     adapters = {"sot": ["sot"]}.get(objective, ["sot", "sop"])
     how = {
-        "ctc": "one CTC head for each talker, in the order of their starts",
+        **dict.fromkeys(("align", "ctc"), "one CTC head for each talker, in the order of their starts"),
         "sot": "an LLM reads the speech and writes all talkers, in the order of their starts",
     }.get(
         objective, "CTC heads write each talker's words, and an LLM reads them before the speech and writes all talkers"

@@ -29,6 +29,8 @@ def loss_share(objective: str, ctc_weight: float | None) -> float:
         return 1.0
     if ctc_weight is None:
         return CTC_WEIGHTS.get(objective, 0.0)
+    if objective == "align" and not ctc_weight:
+        raise UserError("model_conf.ctc_weight: objective align trains the heads, too; give more than 0")
     if not 0 <= ctc_weight < 1:
         raise UserError(
             f"model_conf.ctc_weight: {ctc_weight} is not from 0 to below 1; for CTC alone use objective ctc"

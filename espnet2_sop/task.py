@@ -8,9 +8,17 @@ from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_sop.assembly import build_model, check_checkpoint, encoder_choices, llm_choices, separator_choices
+from espnet2_sop.assembly import (
+    build_model,
+    check_checkpoint,
+    encoder_choices,
+    llm_choices,
+    require_keys,
+    separator_choices,
+)
 from espnet2_sop.cache.plan import KINDS
 from espnet2_sop.errors import UserError
+from espnet2_sop.jsons import is_number
 from espnet2_sop.learning_rate import scale_learning_rates
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture_task import MixtureTask
@@ -77,10 +85,11 @@ class SOPTask(MixtureTask, AbsTask):
         Raises:
             UserError: `lr_scale_conf` names what is not trained, or has what is no share.
         """
+        require_keys("lr_scale_conf", args.lr_scale_conf)
         for name, scale in args.lr_scale_conf.items():
             if name not in model.trainable:
                 raise UserError(f"lr_scale_conf: {name!r} is not in model_conf.trainable")
-            if not isinstance(scale, (int, float)) or not 0 < scale <= 1:
+            if not is_number(scale) or not 0 < scale <= 1:
                 raise UserError(f"lr_scale_conf.{name}: {scale!r} is not from above 0 to 1")
         optimizers = super().build_optimizers(args, model)
         if args.lr_scale_conf:

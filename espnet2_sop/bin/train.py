@@ -23,8 +23,8 @@ FREE = re.compile(
 
 HELP = """usage: espnet2-sop train --config CONF.yaml --output_dir DIR [options of the ESPnet2 trainer]
 
-Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (stage 2), sop (stage 3), or joint
-(everything at once).
+Trains SOPModel with the objective of the configuration: align (stage 0), sot (stage 1), ctc (stage 2), sop (stage 3),
+or joint (everything at once).
 
   --task sop|asr                           asr trains ESPnet's own SOT recogniser, the baseline (default sop)
   --config FILE                            given several times (conf/base.yaml, conf/train_sot.yaml) the files are
@@ -42,6 +42,9 @@ Trains SOPModel with the objective of the configuration: sot (stage 1), ctc (sta
   --encoder, --separator, --llm            a part of the package, or module:Class of your own (docs/extending.md)
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
+
+  --lr_scale_conf                          e.g. encoder=0.1: a part learns with a tenth of the learning rate
+  --single_talker_epochs N                 the first epochs of a simulation have one talker in every mixture
 
   --bad_audio strict|skip                  a mixture whose audio cannot be read ends the training, or is left out and
                                            listed in DIR/bad_audio.tsv, up to --bad_audio_limit (0.01) of an epoch

@@ -22,19 +22,16 @@ class EmbeddingCTC(nn.Module):
     batch compete with each other and with `OTHERS` tokens of the vocabulary, drawn anew for every batch in training.
 
     Args:
-        table: (V, D) input embeddings of the LLM, frozen.
+        embedding: Input embeddings of the LLM (V, D), frozen; they stay the LLM's own.
     """
 
-    def __init__(self, table: torch.Tensor):
+    def __init__(self, embedding: nn.Embedding):
         super().__init__()
-        table = table.detach().float()
+        self.tables = [embedding]  # in a list, so that it is no part of this module
+        table = embedding.weight.detach().float()
         mean = table.mean(0)
-        centred = table - mean
-        sizes = centred.square().sum(1)
-        variance = sizes.mean() / (2 * MARGIN)
         self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("weight", centred / variance, persistent=False)
-        self.register_buffer("bias", -sizes / (2 * variance), persistent=False)
+        self.register_buffer("variance", (table - mean).square().sum(1).mean() / (2 * MARGIN), persistent=False)
 
     @torch.no_grad()
     def start(self, projector: nn.Linear) -> None:
@@ -44,8 +41,10 @@ class EmbeddingCTC(nn.Module):
 
     def log_probs(self, frames: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """(B, F, D) and the ids (N,) of the tokens that compete -> (B, F, N + 1) float32; blank is the last."""
-        scores = F.linear(frames.float() - self.mean, self.weight[tokens], self.bias[tokens])
-        return F.pad(scores, (0, 1)).log_softmax(-1)
+        with torch.autocast(frames.device.type, enabled=False):  # differences of large numbers
+            centred = self.tables[0].weight[tokens].detach().float() - self.mean
+            scores = F.linear(frames.float() - self.mean, centred, -centred.square().sum(1) / 2) / self.variance
+            return F.pad(scores, (0, 1)).log_softmax(-1)
 
     def loss(self, frames: torch.Tensor, lengths: torch.Tensor, targets: list[list[int]]) -> torch.Tensor:
         """Negative log-likelihood of each row.
@@ -58,15 +57,15 @@ class EmbeddingCTC(nn.Module):
         Returns:
             (B,); 0 where the target needs more frames than there are.
         """
-        sizes = torch.tensor([len(target) for target in targets], device=frames.device)
-        ids = torch.tensor([token for target in targets for token in target], device=frames.device)
+        sizes = torch.tensor([len(target) for target in targets], device=frames.device, dtype=torch.long)
+        ids = torch.tensor([token for target in targets for token in target], device=frames.device, dtype=torch.long)
         tokens = torch.cat([ids, self._others().to(ids)]).unique()
         log_probs = self.log_probs(frames, tokens).transpose(0, 1)
         targets = torch.searchsorted(tokens, ids)
         return F.ctc_loss(log_probs, targets, lengths, sizes, blank=len(tokens), reduction="none", zero_infinity=True)
 
     def _others(self) -> torch.Tensor:
-        size = len(self.bias)
+        size = len(self.tables[0].weight)
         if self.training:
             return torch.randint(size, (OTHERS,))
         return torch.arange(0, size, -(-size // OTHERS))

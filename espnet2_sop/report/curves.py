@@ -11,6 +11,7 @@ from espnet2_sop.report.figures import Figure, Look, Panel
 from espnet2_sop.report.training import Run
 
 STAGES = {
+    0: "Stage 0: alignment",
     1: "Stage 1: SOT fine-tuning",
     2: "Stage 2: Separator and serialized CTC",
     3: "Stage 3: SOP adaptation and its control",
@@ -18,6 +19,7 @@ STAGES = {
 }
 STATISTICS = {  # what ESPnet's reporter calls it: axis label, factor
     "loss": ("loss", 1),
+    "loss_align": ("loss of the alignment", 1),
     "acc": ("token accuracy (%)", 100),
     "ter": ("token error rate (%)", 100),
     "sop_error": ("token error rate of the prompt (%)", 100),
@@ -44,7 +46,7 @@ def curve_figures(runs: Sequence[Run], looks: dict[str, Look]) -> Iterator[Figur
                     lambda axes, r=trained, s=slots: draw_slots(axes, r, s, looks),
                 )
             )
-        name = f"curves_stage{stage}" if stage else "curves_baselines"
+        name = "curves_baselines" if stage is None else f"curves_stage{stage}"
         caption = "Solid: valid, dashed: train (with dropout, in the course of the epoch)."
         yield Figure(name, STAGES.get(stage, f"Stage {stage}"), caption, panels, [run.name for run in trained])
 

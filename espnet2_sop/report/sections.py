@@ -194,13 +194,14 @@ def trainings(experiment: Experiment, looks: dict[str, Look]) -> str:
         "LLM": "llm_conf.pretrained",
         "starts from": "init_param",
         "learning rate": "optim_conf.lr",
+        "of parts": "lr_scale_conf",
         "batch bins": "batch_bins",
         "seed": "seed",
     }
     rows = [
         [
             system(run.name, looks),
-            str(run.stage or DASH),
+            DASH if run.stage is None else str(run.stage),
             *(escape(value_at(run.config, path)) for path in columns.values()),
             escape(f"{run.facts.get('trainable', DASH)} of {run.facts.get('parameters', DASH)}"),
             str(max(run.epochs, default=DASH)),

@@ -33,7 +33,7 @@ class Run:
 
     Attributes:
         name: The system it trains, the folder's name without the stage.
-        stage: 1, 2 or 3; None for a baseline.
+        stage: 0 to 3; None for a baseline.
         epochs: {epoch: {"train" or "valid": {statistic: value}}}, those that are finite. Times are in `seconds`,
             updates so far in `updates`.
         facts: What the log says of the machine and the model: parameters, trainable, torch, cuda.
@@ -61,7 +61,7 @@ class Run:
 def read_runs(root: Path) -> list[Run]:
     """Reads every training below a folder, by stage and system; folders without a log are no trainings."""
     runs = [read_run(path.parent) for path in sorted(root.rglob(LOG_NAME))]
-    return sorted(runs, key=lambda run: (run.stage or math.inf, system_rank(run.name)))
+    return sorted(runs, key=lambda run: (math.inf if run.stage is None else run.stage, system_rank(run.name)))
 
 
 def read_run(folder: Path) -> Run:

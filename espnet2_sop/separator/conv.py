@@ -21,9 +21,8 @@ class ConvSeparator(AbsSeparator):
         num_talkers: Number of talker slots S, a constant of the model.
         num_layers: Residual blocks.
         kernel_size: Frames that a block sees; odd.
-        branch_size: Width of the talkers' branches.
-        branch_layers: Linear-ReLU pairs in a branch; without any, heads learn soonest, and `branch_size` has to be that
-            of the frames.
+        branch_size: Width of the talkers' branches; that of the frames when not given.
+        branch_layers: Linear-ReLU pairs in a branch; without any, heads learn soonest.
         dropout: Of what a block adds.
     """
 
@@ -33,16 +32,16 @@ class ConvSeparator(AbsSeparator):
         num_talkers: int = 3,
         num_layers: int = 3,
         kernel_size: int = 5,
-        branch_size: int = 1024,
+        branch_size: int | None = None,
         branch_layers: int = 2,
         dropout: float = 0.1,
     ):
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {kernel_size} is not odd")
-        if not branch_layers and branch_size != input_size:
+        self.output_size = branch_size or input_size
+        if not branch_layers and self.output_size != input_size:
             raise ValueError(f"branches without layers are as wide as the frames: branch_size {input_size}")
-        self.output_size = branch_size
         self.norms = nn.ModuleList(nn.LayerNorm(input_size) for _ in range(num_layers))
         self.convs = nn.ModuleList(
             nn.Conv1d(input_size, 2 * input_size, kernel_size, padding=kernel_size // 2) for _ in range(num_layers)
@@ -51,7 +50,7 @@ class ConvSeparator(AbsSeparator):
             nn.init.zeros_(conv.weight)
             nn.init.zeros_(conv.bias)
         self.dropout = nn.Dropout(dropout)
-        self.branches = build_branches(input_size, branch_size, branch_layers, num_talkers)
+        self.branches = build_branches(input_size, self.output_size, branch_layers, num_talkers)
 
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
         """Separates the talkers.

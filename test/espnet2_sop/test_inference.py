@@ -171,6 +171,7 @@ def test_batches_hold_their_limits():
     [
         ("sot", None, {"sot"}),
         ("sot", 0.3, {"sot", "ctc"}),
+        ("align", None, {"ctc"}),
         ("ctc", None, {"ctc"}),
         ("sop", None, {"sop", "ctc"}),
         ("joint", None, {"sop", "ctc"}),

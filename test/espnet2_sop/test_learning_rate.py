@@ -76,6 +76,9 @@ def test_option_slows_parts_alone(options):
     for wrong, message in (
         ({"encoder": 0}, "lr_scale_conf.encoder: 0 is not from above 0 to 1"),
         ({"encoder": "x"}, "lr_scale_conf.encoder: 'x' is not from above 0 to 1"),
+        ({"encoder": True}, "lr_scale_conf.encoder: True is not from above 0 to 1"),
+        (None, "lr_scale_conf"),
+        (["encoder"], "lr_scale_conf"),
         ({"ctc": 0.5}, "lr_scale_conf: 'ctc' is not in model_conf.trainable"),
     ):
         args.lr_scale_conf = wrong

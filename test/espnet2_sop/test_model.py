@@ -301,6 +301,7 @@ def test_checkpoints_are_checked_key_by_key(model, options, tmp_path):
         ({"model_conf": {"objective": "sing", "trainable": []}}, "objective: 'sing'"),
         ({"model_conf": {"objective": "ctc", "trainable": [], "ctc_weight": 0.3}}, "objective ctc has no other loss"),
         ({"model_conf": {"objective": "joint", "trainable": [], "ctc_weight": 1.5}}, "ctc_weight: 1.5 is not from 0"),
+        ({"model_conf": {"objective": "align", "trainable": [], "ctc_weight": 0}}, "align trains the heads, too"),
         ({"model_conf": {"objective": "sot", "trainable": ["decoder"]}}, "no module 'decoder'"),
         ({"model_conf": {"objective": "sot"}}, "model_conf.trainable is missing"),
         ({"model_conf": {"objective": "sot", "trainable": [], "tap": 4}}, "tap: 4"),

@@ -74,6 +74,8 @@ def test_flop_of_the_separator():
 def test_who_pays_for_gradients():
     """1 forward, 2 gradients pass, 3 own gradients, 1 more for checkpoints, 0 not run."""
     costs = lambda *args, **kwargs: {n: p.passes for n, p in by_name(training(*args, **kwargs)).items()}  # noqa: E731
+    stage0 = costs("align", ["downsampler", "separator", "ctc", "projector"])
+    assert stage0 == {"encoder": 1, "downsampler": 3, "separator": 3, "ctc": 3, "projector": 3, "llm": 0}
     stage1 = costs("sot", ["encoder", "downsampler", "projector", "sot"])
     assert stage1 == {"encoder": 3, "downsampler": 3, "separator": 0, "ctc": 0, "projector": 3, "llm": 2}
     stage2 = costs("ctc", ["separator", "ctc"])

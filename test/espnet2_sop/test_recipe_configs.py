@@ -16,6 +16,7 @@ from espnet2_sop.files import read_configs, read_yaml
 ROOT = Path(__file__).resolve().parents[2]
 with open(ROOT / "test/recipe_configs.tsv", newline="") as table:
     ROWS = [tuple(row.values()) for row in csv.DictReader(table, delimiter="\t")]
+CRITERIA = {"ctc": "ter"}  # by which sop.sh expects the checkpoints to be chosen
 LSTM = {"hidden_size": 16, "branch_size": 24}
 every_row = pytest.mark.parametrize(("recipe", "configs", "mode"), ROWS, ids=[f"{r}:{c}" for r, c, _ in ROWS])
 
@@ -64,6 +65,15 @@ def test_control_gets_as_many_updates_as_stage_3(recipe):
     assert steps.keys() == {"sop.yaml", "sot_continued.yaml"} and len(set(steps.values())) == 1
 
 
+@pytest.mark.parametrize("recipe", sorted({recipe for recipe, _, _ in ROWS}))
+@pytest.mark.parametrize("stage", ["train_ctc", "train_sop"])
+def test_ablations_get_as_many_updates_as_what_they_vary(recipe, stage):
+    rows = {(row[0], row[1].rpartition("+")[2].removesuffix(".yaml")): merged(*row[:2]) for row in ROWS}
+    steps = {name: conf["scheduler_conf"]["total_steps"] for (where, name), conf in rows.items()
+             if where == recipe and name.startswith(stage) and name != "train_sop_untrained"}  # fmt: skip
+    assert len(set(steps.values())) == 1, steps
+
+
 @pytest.fixture(scope="module")
 def vocabularies(data, llm_vocab, tmp_path_factory):
     """Folder of each kind of CTC vocabulary."""
@@ -110,7 +120,7 @@ def debug_form(tiny_encoder, tiny_llm, vocabularies):
         return {
             "encoder_conf": {"pretrained": tiny_encoder},
             "downsampler_conf": {"output_size": 32},
-            "separator_conf": {"branch_size": 32} if config.get("separator") == "conv" else LSTM,
+            "separator_conf": {} if config.get("separator") == "conv" else LSTM,
             "llm_conf": {"pretrained": tiny_llm, "speaker_change": "<|reserved_special_token_0|>"},
             "ctc_vocab": vocabularies[config.get("ctc_vocab", "llm")],
             **trainer,
@@ -135,6 +145,7 @@ def test_config_trains_decodes_and_scores(recipe, configs, mode, data, data_opti
         ]
     )
     ((_, criterion, _),) = config["best_model_criterion"]
+    assert criterion == CRITERIA.get(mode, "acc") or (mode, criterion) == ("ctc", "loss_align")
     system = next(name for name in configs.split("+") if name.startswith("train_"))[len("train_") : -len(".yaml")]
     out = tmp_path / "decode" / system
     checkpoint = f"valid.{criterion}.ave.pth"

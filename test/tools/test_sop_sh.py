@@ -8,7 +8,7 @@ import pytest
 COMMAND = """#!/usr/bin/env bash
 printf '%s\\n' "${SLURM_PROCID:+node$SLURM_PROCID }$*${CUDA_VISIBLE_DEVICES:+ gpu$CUDA_VISIBLE_DEVICES}" >>"$CALLS"
 while [[ $# -gt 0 ]]; do
-    if [[ $1 == --output_dir ]]; then touch "$2/valid.acc.ave.pth" "$2/valid.ter.ave.pth"; fi
+    if [[ $1 == --output_dir ]]; then touch "$2"/valid.{acc,ter,loss_align}.ave.pth; fi
     shift
 done
 """
@@ -83,6 +83,26 @@ def test_a_name_decides_start_mode_and_folder(driver):
     modes = {out.rpartition("/")[2]: option(call, "--mode") for out, call in decoded.items()}
     assert modes == {"sop_a_b": "sop", "joint": "sop", "sot_more": "sot", "espnet_sot": "espnet"}
     assert not any(call.startswith("pack") for call in calls), "sop is not among the systems"
+
+
+def test_stage_0_comes_first_where_a_recipe_has_one(driver):
+    def starts(expdir):
+        options = ("--systems", "sop joint", "--stage", "5", "--stop_stage", "7", "--nj", "1", "--expdir", expdir)
+        (driver.checkout.root.parent / "calls").unlink(missing_ok=True)
+        trained = [call for call in driver(*options) if call.startswith("train")]
+        names = {option(c, "--output_dir"): option(c, "--init_param") if "--init_param" in c else "" for c in trained}
+        return [(out.removeprefix(f"{expdir}/"), start.removeprefix(f"{expdir}/")) for out, start in names.items()]
+
+    later = [
+        ("stage2_ctc", "stage1_sot/valid.acc.ave.pth"),
+        ("stage3_sop", "stage2_ctc/valid.ter.ave.pth"),
+    ]
+    (driver.recipe / "conf/train_align.yaml").write_text("seed: 1\n")
+    first, start = ("stage0_align", ""), "stage0_align/valid.loss_align.ave.pth"
+    assert starts("one") == [first, ("stage1_sot", start), *later, ("stage1_joint", start)]
+    (driver.recipe / "conf/train_align_mixtures.yaml").write_text("seed: 1\n")
+    second, start = ("stage0_align_mixtures", start), "stage0_align_mixtures/valid.ter.ave.pth"
+    assert starts("two") == [first, second, ("stage1_sot", start), *later, ("stage1_joint", start)]
 
 
 def test_two_options_choose_all_configurations(driver):

@@ -53,7 +53,7 @@ Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says whe
    joint...    from align or the pretrained parts  LLM with prompt
    espnet...   from scratch, by ESPnet's ASR task  ESPnet's beam search
 `align` is stage 0; a recipe whose new parts learn something before the LLM reads them has conf/train_align.yaml, and
-perhaps conf/train_align_single.yaml, with which `align` begins.
+perhaps conf/train_align_mixtures.yaml, which goes on from it.
 What a system starts from is trained with it. So an ablation is a YAML file and a name.
 
 Options:
@@ -121,8 +121,15 @@ run_dir() { # run_dir SYSTEM: folder of its training run
 start_of() { # start_of SYSTEM: the system whose checkpoint it starts from, if any
     local name
     case "$1" in
-        align) [ ! -f "${conf_dir}/train_align_single.yaml" ] || echo align_single ;;
-        sot | joint*) [ ! -f "${conf_dir}/train_align.yaml" ] || echo align ;;
+        align_mixtures) echo align ;;
+        sot | joint*)
+            for name in align_mixtures align; do
+                if [ -f "${conf_dir}/train_${name}.yaml" ]; then
+                    echo "${name}"
+                    break
+                fi
+            done
+            ;;
         ctc* | sot_*) echo sot ;;
         sop*)
             name="ctc${1#sop}"
@@ -139,8 +146,8 @@ mode_of() { # mode_of SYSTEM: how it is decoded
 }
 checkpoint() { # checkpoint SYSTEM: the averaged checkpoint of its run
     case "$1" in
-        align_single) echo valid.ter_spk1.ave.pth ;;
-        align | ctc*) echo valid.ter.ave.pth ;;
+        align) echo valid.loss_align.ave.pth ;;
+        align_mixtures | ctc*) echo valid.ter.ave.pth ;;
         *) echo valid.acc.ave.pth ;;
     esac
 }
@@ -313,8 +320,8 @@ train_stage() { # train_stage NUMBER PATTERN TITLE: trains the needed systems wh
         train_all "${names[@]}"
     fi
 }
-train_stage 5 '^align_single$' "stage 0, alignment on single talkers"
 train_stage 5 '^align$' "stage 0, alignment"
+train_stage 5 '^align_mixtures$' "stage 0, alignment on mixtures"
 train_stage 5 '^sot$' "stage 1, SOT fine-tuning"
 train_stage 6 '^ctc' "stage 2, Separator and serialized CTC"
 train_stage 7 '^(sop|sot_|joint)' "stage 3 and single-stage systems"

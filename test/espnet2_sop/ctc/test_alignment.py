@@ -8,6 +8,10 @@ from torch.nn import functional as F
 from espnet2_sop.ctc.alignment import MARGIN, EmbeddingCTC
 
 
+def embedding(table):
+    return torch.nn.Embedding.from_pretrained(table)
+
+
 @pytest.fixture
 def table():
     torch.manual_seed(0)
@@ -16,7 +20,7 @@ def table():
 
 def test_probabilities_are_those_of_gaussians_around_the_embeddings(table):
     """Blank is around their mean; written with densities, as the docstring derives the scores."""
-    ctc = EmbeddingCTC(table)
+    ctc = EmbeddingCTC(embedding(table))
     mean = table.mean(0)
     variance = sum(float((row - mean) @ (row - mean)) for row in table) / len(table) / (2 * MARGIN)
     frames = torch.randn(2, 3, 4)
@@ -32,7 +36,7 @@ def test_probabilities_are_those_of_gaussians_around_the_embeddings(table):
 
 def test_loss_sums_over_all_paths(table):
     """Brute force: every path of 4 frames that collapses to the target; padding changes nothing."""
-    ctc = EmbeddingCTC(table).eval()  # so that all five compete
+    ctc = EmbeddingCTC(embedding(table)).eval()  # so that all five compete
     frames, lengths, targets = torch.randn(2, 4, 4), torch.tensor([4, 3]), [[1, 1], [3]]
     got = ctc.loss(frames, lengths, targets)
     for row, (n, target) in enumerate(zip(lengths.tolist(), targets, strict=True)):
@@ -49,7 +53,7 @@ def test_others_compete(monkeypatch):
     """In training a sample of the vocabulary, in evaluation always the same; the targets are always among them."""
     torch.manual_seed(0)
     monkeypatch.setattr("espnet2_sop.ctc.alignment.OTHERS", 10)
-    ctc = EmbeddingCTC(torch.randn(1000, 4))
+    ctc = EmbeddingCTC(embedding(torch.randn(1000, 4)))
     frames, lengths, targets = torch.randn(1, 6, 4), torch.tensor([6]), [[999, 1]]
     assert len({float(ctc.loss(frames, lengths, targets)) for _ in range(5)}) == 5
     assert len({float(ctc.eval().loss(frames, lengths, targets)) for _ in range(5)}) == 1
@@ -60,9 +64,21 @@ def test_others_compete(monkeypatch):
     torch.testing.assert_close(ctc.loss(frames, lengths, targets), few)
 
 
+def test_no_words_are_all_blanks(table):
+    ctc, frames = EmbeddingCTC(embedding(table)).eval(), torch.randn(1, 3, 4)
+    blanks = ctc.log_probs(frames, torch.arange(5))[0, :, -1]
+    torch.testing.assert_close(ctc.loss(frames, torch.tensor([3]), [[]])[0], -blanks.sum())
+
+
+def test_it_has_no_copy_of_the_embeddings(table):
+    """They may have gigabytes, and buffers are sent to all processes in every step."""
+    ctc = EmbeddingCTC(embedding(table))
+    assert sum(b.numel() for b in ctc.buffers()) == 5 and not list(ctc.parameters()) and not ctc.state_dict()
+
+
 def test_too_long_a_target_has_no_loss(table):
     frames = torch.randn(1, 2, 4, requires_grad=True)
-    loss = EmbeddingCTC(table).loss(frames, torch.tensor([2]), [[1, 1]])
+    loss = EmbeddingCTC(embedding(table)).loss(frames, torch.tensor([2]), [[1, 1]])
     loss.sum().backward()
     assert loss.item() == 0 and not frames.grad.any()
 
@@ -73,7 +89,7 @@ def test_frames_come_to_lie_on_the_embeddings():
     table = torch.randn(30, 16)
     frames = torch.zeros(1, 12, 16, requires_grad=True)
     target = [3, 7, 7, 21]
-    ctc = EmbeddingCTC(table)
+    ctc = EmbeddingCTC(embedding(table))
     optimizer = torch.optim.Adam([frames], lr=0.1)
     for _ in range(150):
         optimizer.zero_grad()
@@ -83,6 +99,6 @@ def test_frames_come_to_lie_on_the_embeddings():
     assert [token for token, _ in itertools.groupby(best) if token != 30] == target
     for t, token in enumerate(best):
         if token != 30:
-            frame, embedding = frames[0, t].detach() - ctc.mean, table[token] - ctc.mean
+            frame, centre = frames[0, t].detach() - ctc.mean, table[token] - ctc.mean
             assert (table - ctc.mean - frame).norm(dim=1).argmin() == token
-            assert 0.6 < (frame @ embedding) / (embedding @ embedding) < 1.5
+            assert 0.6 < (frame @ centre) / (centre @ centre) < 1.5

@@ -72,6 +72,12 @@ def add_result():
     return write_result
 
 
+@pytest.fixture(name="add_training")
+def add_training_fixture():
+    """Leaves a training behind: add_training(recipe, folder, epochs=3) -> folder."""
+    return add_training
+
+
 @pytest.fixture
 def references(recipe):
     """{test set: {mixture id: serialized text}}."""

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.report.curves import curve_figures
 from espnet2_sop.report.training import parse_log, parse_results, read_runs
 
 LINE = "[vm] (trainer:392) INFO: {}epoch results: [train] loss={}, time=1 second, total_count=5, [valid] acc=0.5"
@@ -36,6 +37,15 @@ def test_other_lines_and_progress_before_the_results():
     ]
     epochs, facts = parse_log(lines)
     assert list(epochs) == [1] and epochs[1]["valid"] == {"acc": 0.5} and facts == {}
+
+
+def test_stage_0_is_a_stage_and_no_baseline(recipe, experiment, add_training):
+    for name in ("stage0_align", "stage0_align_mixtures", "espnet_sot"):
+        add_training(recipe, name)
+    runs = read_runs(experiment)
+    assert [run.name for run in runs][:3] == ["align", "align_mixtures", "sot"] and runs[-1].name == "espnet_sot"
+    figures = list(curve_figures(runs, dict.fromkeys([run.name for run in runs])))
+    assert [figure.name for figure in figures] == [*(f"curves_stage{k}" for k in range(4)), "curves_baselines"]
 
 
 def test_runs_of_an_experiment(experiment):

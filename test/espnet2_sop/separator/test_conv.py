@@ -25,7 +25,7 @@ def test_a_new_one_shows_the_frames_to_the_branches():
 
 def test_one_block_by_hand():
     """Gated convolution of the normalised frames by loops, zeros beside the row."""
-    separator = spoil(build(num_layers=1, kernel_size=3, branch_layers=0, branch_size=5))
+    separator = spoil(build(num_layers=1, kernel_size=3, branch_layers=0, branch_size=None))
     frames = torch.randn(1, 4, 5)
     normed = torch.nn.functional.pad(separator.norms[0](frames)[0], (0, 0, 1, 1))
     weight, bias = separator.convs[0].weight, separator.convs[0].bias
