@@ -36,7 +36,7 @@ SHAPE = {
     **dict.fromkeys((*KEYS, "by_prompt_quality", "per_mixture"), object),
     "correlation": {"spearman": {"value": NUMBER, "interval": ([float, float], None)}},
     "words": {str: ({"shares": {str: NUMBER}}, None)},
-    "onset_error": ({str: NUMBER}, None),
+    "onset_error": ({}, None),
 }
 EDGES = (0, 10, 25, 50, 100)  # of the prompt's cpWER in percent; the bins are 0, (0, 10], ..., and above 100
 

@@ -91,7 +91,7 @@ def score_sessions(
     slots = {key: [ErrorCount(*part) for part in errors_of_talkers(*side)] for key, side in sides.items()}
     counts = {key: {"cpwer": sum(parts, ErrorCount())} for key, parts in slots.items()}
     left_out = {}
-    for name, metric in {"slot_wer": METRICS["slot_wer"], **metrics}.items():
+    for name, metric in {**metrics, "slot_wer": METRICS["slot_wer"]}.items():
         if name == "cpwer":
             continue
         found = {}

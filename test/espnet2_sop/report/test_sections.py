@@ -1,27 +1,9 @@
 """Tables of the report. If these fail, it names other numbers than the files."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import spearmanr
 
-from espnet2_sop.report.sections import best, duration, rank_correlation, value_at
+from espnet2_sop.report.sections import best, duration, value_at
 from espnet2_sop.report.training import Run
-
-PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30)
-
-
-@given(PAIRS)
-def test_rank_correlation_is_that_of_scipy(pairs):
-    x, y = ([float(value) for value in side] for side in zip(*pairs, strict=True))
-    if len(set(x)) > 1 and len(set(y)) > 1:
-        assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y)[0], abs=1e-9)
-    else:
-        assert rank_correlation(x, y) is None
-
-
-def test_no_mixtures_no_correlation():
-    assert rank_correlation([], []) is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 min 0 s"), (193.5, "3 min 14 s"), (7265, "2 h 1 min")])
