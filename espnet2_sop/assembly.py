@@ -176,7 +176,7 @@ def check_checkpoint(path: str, model: SOPModel) -> None:
     """Refuses a checkpoint to start from whose keys or shapes are not those of the model.
 
     Parts that this stage trains and the checkpoint's stage, by the config.yaml beside it, did not may differ, such as
-    heads over another vocabulary: they start anew.
+    heads over another vocabulary: of these, tensors whose name and shape fit are taken over, the others start anew.
 
     Raises:
         UserError: Names what is missing, unexpected or of another shape.

@@ -53,16 +53,7 @@ class ConvSeparator(AbsSeparator):
         self.branches = build_branches(input_size, self.output_size, branch_layers, num_talkers)
 
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
-        """Separates the talkers.
-
-        Args:
-            frames: (B, F, D), zero behind the end of each row.
-            lengths: (B,) frames.
-
-        Returns:
-            S tensors (B, F, branch_size), slot i for the talker who starts i-th; frames behind the end of a
-            row are of no meaning and must be masked by the lengths.
-        """
+        """Separates the talkers, see `AbsSeparator`."""
         mask = length_mask(lengths, frames.size(1))[..., None]
         for norm, conv in zip(self.norms, self.convs, strict=True):
             found = conv((norm(frames) * mask).transpose(1, 2))

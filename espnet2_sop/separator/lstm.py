@@ -49,16 +49,7 @@ class LSTMSeparator(AbsSeparator):
         self.branches = build_branches(width, branch_size, branch_layers, num_talkers)
 
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
-        """Separates the talkers.
-
-        Args:
-            frames: (B, F, D), zero behind the end of each row.
-            lengths: (B,) frames.
-
-        Returns:
-            S tensors (B, F, branch_size), slot i for the talker who starts i-th; frames behind the end of a
-            row are of no meaning and must be masked by the lengths.
-        """
+        """Separates the talkers, see `AbsSeparator`."""
         packed = pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
         hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=frames.size(1))
         hidden = self.dropout(self.norm(hidden))
