@@ -17,7 +17,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write
 from espnet2_sop.llm.adapters import save_adapters
 from espnet2_sop.llm.tokenizer import build_tokenizer
-from espnet2_sop.model_card import CardOptions, model_card
+from espnet2_sop.model_card import CardOptions, model_card, title
 from espnet2_sop.package import WEIGHTS
 from espnet2_sop.pretrained import load_pretrained
 
@@ -74,15 +74,22 @@ def pack(
         The pretrained parts.
 
     Raises:
-        UserError: A part is missing or broken, or `out` is something else than a package.
+        UserError: A part is missing or broken, or `out` is something else than a package, or the only place of a
+            pretrained part.
     """
-    if out.exists() and not (out / WEIGHTS).is_file() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not is_package(out) and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is there and is no package; give a new folder")
     state = read_state(run / checkpoint)
     if not all(hasattr(value, "numel") for value in state.values()):
         raise UserError(f"{run / checkpoint}: holds more than weights; give one such as valid.acc.ave.pth")
     options_of_parts = [option for option in ("encoder_conf", "llm_conf") if "pretrained" in config[option]]
     parts = [pretrained_part(config, option, include_pretrained) for option in options_of_parts]
+    for part in parts:
+        if part.missing and out.resolve() in Path(part.name).expanduser().resolve().parents:
+            raise UserError(
+                f"--out {out}: the {title(part)} is in it and would be lost; pack with --include_pretrained to keep "
+                "it, or give a new folder"
+            )
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
@@ -107,6 +114,11 @@ def pack(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return parts
+
+
+def is_package(folder: Path) -> bool:
+    """Whether a folder has what only packages have: Hugging Face models, too, have a `model.safetensors`."""
+    return all((folder / name).is_file() for name in ("config.yaml", WEIGHTS, f"ctc_vocab/{VOCABULARY[0]}"))
 
 
 def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:

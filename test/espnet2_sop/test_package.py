@@ -175,6 +175,29 @@ def test_a_package_can_be_packed_again(full, bare, tmp_path, tiny_llm, tiny_enco
     assert load_run(out, "model.safetensors").num_talkers == 3
 
 
+def test_only_packages_are_replaced(run, full, bare, tmp_path, tiny_llm, tiny_encoder):
+    """Folders of pretrained models and of runs have files of the same names, and there may be no other copy."""
+    model = Path(shutil.copytree(tiny_llm, tmp_path / "model"))
+    assert {"model.safetensors", "config.json"} <= {path.name for path in model.iterdir()}
+    before = {path: path.read_bytes() for path in model.iterdir()}
+    with pytest.raises(UserError, match="model: is there and is no package; give a new folder"):
+        packed(run, tmp_path)
+    assert {path: path.read_bytes() for path in model.iterdir()} == before
+    shutil.copyfile(run / "config.yaml", model / "config.yaml")
+    with pytest.raises(UserError, match="model: is there and is no package; give a new folder"):
+        packed(run, tmp_path)
+    shutil.rmtree(model)
+    shutil.copytree(bare, model)
+    shutil.copytree(tiny_encoder, model / "pretrained/encoder")
+    shutil.copytree(tiny_llm, model / "pretrained/llm")
+    again = ["--run", str(model), "--checkpoint", "model.safetensors", "--out", str(model)]
+    with pytest.raises(UserError, match="model: the speech encoder is in it and would be lost; pack with --include"):
+        pack.main(again)
+    pack.main([*again, "--include_pretrained"])
+    for path in full.rglob("*.safetensors"):
+        assert (model / path.relative_to(full)).read_bytes() == path.read_bytes()
+
+
 def test_a_run_of_espnet_is_packed_by_espnet(tmp_path):
     (tmp_path / "config.yaml").write_text("token_list: [a]\n")
     (tmp_path / "valid.acc.ave.pth").write_bytes(b"x")
