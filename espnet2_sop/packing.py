@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM
 
 from espnet2_sop.assembly import read_state
+from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write
 from espnet2_sop.llm.adapters import save_adapters
@@ -75,7 +76,7 @@ def pack(
 
     Raises:
         UserError: A part is missing or broken, or `out` is something else than a package, or the only place of a
-            pretrained part.
+            pretrained part, or it cannot be written.
     """
     if out.exists() and not is_package(out) and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is there and is no package; give a new folder")
@@ -93,24 +94,25 @@ def pack(
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        copy_vocabulary(Path(config["ctc_vocab"]), work / "ctc_vocab")
-        tokenizer = build_tokenizer(config["llm_conf"])
-        tokenizer.hf.save_pretrained(work / "tokenizer")
-        for part in parts:
-            if part.carried:
-                carry(part, work / part.folder)
-        packed = packed_config(config, parts)
-        rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
-        rest = {key: value.clone().contiguous() for key, value in rest.items()}
-        save_file(rest, work / WEIGHTS, {"digest": digest(state)})  # of several entries the order would be random
-        with atomic_write(work / "config.yaml") as f:
-            yaml.safe_dump(packed, f, sort_keys=False)
-        with atomic_write(work / "README.md") as f:
-            f.write(model_card(config, parts, sum(value.numel() for value in state.values()), options))
-        for path in work.rglob("*.safetensors"):
-            shutil.copymode(work / "config.yaml", path)  # they are written for the owner alone
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(work, out)
+        with written_to(out):
+            copy_vocabulary(Path(config["ctc_vocab"]), work / "ctc_vocab")
+            tokenizer = build_tokenizer(config["llm_conf"])
+            tokenizer.hf.save_pretrained(work / "tokenizer")
+            for part in parts:
+                if part.carried:
+                    carry(part, work / part.folder)
+            packed = packed_config(config, parts)
+            rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
+            rest = {key: value.clone().contiguous() for key, value in rest.items()}
+            save_file(rest, work / WEIGHTS, {"digest": digest(state)})  # of several entries the order would be random
+            with atomic_write(work / "config.yaml") as f:
+                yaml.safe_dump(packed, f, sort_keys=False)
+            with atomic_write(work / "README.md") as f:
+                f.write(model_card(config, parts, sum(value.numel() for value in state.values()), options))
+            for path in work.rglob("*.safetensors"):
+                shutil.copymode(work / "config.yaml", path)  # they are written for the owner alone
+            shutil.rmtree(out, ignore_errors=True)
+            os.replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return parts
@@ -148,7 +150,9 @@ def copy_vocabulary(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in VOCABULARY:
         if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+            (folder / name).write_bytes(
+                (source / name).read_bytes()
+            )  # shutil would name the source if the disk is full
     if not (folder / "vocabulary.json").is_file():
         raise UserError(f"ctc_vocab: {source} has no vocabulary.json; is this the folder in which the run was made?")
 
