@@ -8,17 +8,22 @@ import yaml
 
 from espnet2_sop import __version__
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text, read_yaml
+from espnet2_sop.files import read_yaml
+from espnet2_sop.jsons import read_json
 
 PAPER = "https://arxiv.org/abs/2509.04488"
-# licences of LLMs that what is built on them has to keep
-BINDING = {"llama-3.1": "llama3.1", "llama-3.2": "llama3.2", "llama-3.3": "llama3.3", "gemma": "gemma"}
+# licences of LLMs that what is built on them has to keep, by what is in the names of those models alone
+BINDING = {
+    **{"llama-2-": "llama2", "llama-3-": "llama3", "llama-3.1": "llama3.1", "llama-3.2": "llama3.2"},
+    **{"llama-3.3": "llama3.3", "gemma": "gemma"},
+}
 COLUMNS = {
     "cpwer": "cpWER %",
     "order_wer": "order WER %",
     "count_accuracy": "talkers counted %",
     "mixtures": "mixtures",
 }
+ROW = {"system": str, "test_set": str, **dict.fromkeys(COLUMNS, (float, None))}  # of results.json
 SOP_PARTS = "speech encoder, downsampling, Separator with serialized CTC heads, projector"
 
 CARD = """
@@ -86,18 +91,18 @@ class CardOptions:
     """What a configuration does not say about a model.
 
     Attributes:
-        name: Of the model, and of its rows in `results`.
+        name: Of the model.
         license: Identifier as the hub has them; None: that of the LLM where it binds, else `other`.
         language: ISO 639 codes.
         training_data: A sentence about the corpora.
-        results: results.json of `espnet2-sop table`.
+        results: Rows of the model in the results.json of `espnet2-sop table` (`result_rows`).
     """
 
     name: str
     license: str | None = None
     language: tuple[str, ...] = ()
     training_data: str | None = None
-    results: str | None = None
+    results: tuple[dict, ...] = ()
 
 
 def model_card(config: dict, parts: list, parameters: int, options: CardOptions) -> str:
@@ -109,9 +114,8 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
         parameters: Number of them in the package, without carried parts.
         options: What else is known.
     """
-    rows = result_rows(options.results, options.name)
     licence = options.license or binding_license(parts)
-    metadata = yaml.safe_dump(card_metadata(parts, rows, licence, options), sort_keys=False, allow_unicode=True)
+    metadata = yaml.safe_dump(card_metadata(parts, licence, options), sort_keys=False, allow_unicode=True)
     objective = config["model_conf"]["objective"]
     adapters = {"sot": ["sot"]}.get(objective, ["sot", "sop"])
     how = {
@@ -137,7 +141,7 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
             ]
         ),
         adapters=json.dumps(adapters),
-        results=result_table(rows),
+        results=result_table(options.results),
         data=training_data(config, options.training_data),
         training="\n".join(f"| {key} | {value} |" for key, value in training_facts(config).items()),
         licence=""
@@ -147,7 +151,7 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
     return f"---\n{metadata}---\n{text}"
 
 
-def card_metadata(parts: list, rows: list[dict], licence: str | None, options: CardOptions) -> dict:
+def card_metadata(parts: list, licence: str | None, options: CardOptions) -> dict:
     """The YAML block on top of the card."""
     metadata: dict = {"license": licence} if licence else {"license": "other", "license_name": "not-stated"}
     if options.language:
@@ -164,10 +168,14 @@ def card_metadata(parts: list, rows: list[dict], licence: str | None, options: C
         {
             "task": dict(task),  # a copy: YAML would write a reference
             "dataset": {"name": row["test_set"], "type": row["test_set"]},
-            "metrics": [{"type": "wer", "name": COLUMNS[key], "value": row[key]} for key in ("cpwer", "order_wer")],
+            "metrics": [
+                {"type": "wer", "name": COLUMNS[key], "value": row[key]}
+                for key in ("cpwer", "order_wer")
+                if row[key] is not None
+            ],
         }
-        for row in rows
-        if row.get("cpwer") is not None
+        for row in options.results
+        if row["cpwer"] is not None
     ]
     return metadata | ({"model-index": [{"name": options.name, "results": results}]} if results else {})
 
@@ -209,22 +217,26 @@ def needs(parts: list) -> str:
     return f"**To be loaded it needs** folders that are not in it: {', '.join(missing)}. Ask whoever packed it.\n"
 
 
-def result_rows(results: str | None, system: str) -> list[dict]:
-    """Rows of one system in results.json; none without a file."""
-    if not results or not Path(results).is_file():
-        return []
-    try:
-        with open_text(results) as f:
-            return [row for row in json.load(f) if row["system"] == system]
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"--results {results}: not a results.json of espnet2-sop table") from None
+def result_rows(results: str, system: str) -> list[dict]:
+    """Rows of one system in results.json.
+
+    Raises:
+        UserError: The file is missing or something else, or has no row of the system.
+    """
+    advice = "give a results.json of espnet2-sop table to --results"
+    rows = [row for row in read_json(results, [ROW], advice) if row["system"] == system]
+    if not rows:
+        raise UserError(
+            f"--results {results}: has no row of {system}; give the system's name to --out, or leave --results out"
+        )
+    return rows
 
 
-def result_table(rows: list[dict]) -> str:
+def result_table(rows: tuple[dict, ...]) -> str:
     """Markdown table of the scores."""
     if not rows:
         return "\nNone were given when it was packed.\n"
-    lines = [[row["test_set"], *("" if row.get(key) is None else f"{row[key]:g}" for key in COLUMNS)] for row in rows]
+    lines = [[row["test_set"], *("" if row[key] is None else f"{row[key]:g}" for key in COLUMNS)] for row in rows]
     head = ["test set", *COLUMNS.values()]
     return "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *lines])
 

@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM
 
 from espnet2_sop.assembly import read_state
+from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import atomic_write
 from espnet2_sop.llm.adapters import save_adapters
 from espnet2_sop.llm.tokenizer import build_tokenizer
-from espnet2_sop.model_card import CardOptions, model_card
+from espnet2_sop.model_card import CardOptions, model_card, title
 from espnet2_sop.package import WEIGHTS
 from espnet2_sop.pretrained import load_pretrained
 
@@ -74,39 +75,52 @@ def pack(
         The pretrained parts.
 
     Raises:
-        UserError: A part is missing or broken, or `out` is something else than a package.
+        UserError: A part is missing or broken, or `out` is something else than a package, or the only place of a
+            pretrained part, or it cannot be written.
     """
-    if out.exists() and not (out / WEIGHTS).is_file() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not is_package(out) and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is there and is no package; give a new folder")
     state = read_state(run / checkpoint)
     if not all(hasattr(value, "numel") for value in state.values()):
         raise UserError(f"{run / checkpoint}: holds more than weights; give one such as valid.acc.ave.pth")
     options_of_parts = [option for option in ("encoder_conf", "llm_conf") if "pretrained" in config[option]]
     parts = [pretrained_part(config, option, include_pretrained) for option in options_of_parts]
+    for part in parts:
+        if part.missing and out.resolve() in Path(part.name).expanduser().resolve().parents:
+            raise UserError(
+                f"--out {out}: the {title(part)} is in it and would be lost; pack with --include_pretrained to keep "
+                "it, or give a new folder"
+            )
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        copy_vocabulary(Path(config["ctc_vocab"]), work / "ctc_vocab")
-        tokenizer = build_tokenizer(config["llm_conf"])
-        tokenizer.hf.save_pretrained(work / "tokenizer")
-        for part in parts:
-            if part.carried:
-                carry(part, work / part.folder)
-        packed = packed_config(config, parts)
-        rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
-        rest = {key: value.clone().contiguous() for key, value in rest.items()}
-        save_file(rest, work / WEIGHTS, {"digest": digest(state)})  # of several entries the order would be random
-        with atomic_write(work / "config.yaml") as f:
-            yaml.safe_dump(packed, f, sort_keys=False)
-        with atomic_write(work / "README.md") as f:
-            f.write(model_card(config, parts, sum(value.numel() for value in state.values()), options))
-        for path in work.rglob("*.safetensors"):
-            shutil.copymode(work / "config.yaml", path)  # they are written for the owner alone
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(work, out)
+        with written_to(out):
+            copy_vocabulary(Path(config["ctc_vocab"]), work / "ctc_vocab")
+            tokenizer = build_tokenizer(config["llm_conf"])
+            tokenizer.hf.save_pretrained(work / "tokenizer")
+            for part in parts:
+                if part.carried:
+                    carry(part, work / part.folder)
+            packed = packed_config(config, parts)
+            rest = save_adapters(work / "adapters", state, config["llm_conf"], packed["llm_conf"], tokenizer.sc_id)
+            rest = {key: value.clone().contiguous() for key, value in rest.items()}
+            save_file(rest, work / WEIGHTS, {"digest": digest(state)})  # of several entries the order would be random
+            with atomic_write(work / "config.yaml") as f:
+                yaml.safe_dump(packed, f, sort_keys=False)
+            with atomic_write(work / "README.md") as f:
+                f.write(model_card(config, parts, sum(value.numel() for value in state.values()), options))
+            for path in work.rglob("*.safetensors"):
+                shutil.copymode(work / "config.yaml", path)  # they are written for the owner alone
+            shutil.rmtree(out, ignore_errors=True)
+            os.replace(work, out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return parts
+
+
+def is_package(folder: Path) -> bool:
+    """Whether a folder has what only packages have: Hugging Face models, too, have a `model.safetensors`."""
+    return all((folder / name).is_file() for name in ("config.yaml", WEIGHTS, f"ctc_vocab/{VOCABULARY[0]}"))
 
 
 def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
@@ -136,7 +150,9 @@ def copy_vocabulary(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in VOCABULARY:
         if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+            (folder / name).write_bytes(
+                (source / name).read_bytes()
+            )  # shutil would name the source if the disk is full
     if not (folder / "vocabulary.json").is_file():
         raise UserError(f"ctc_vocab: {source} has no vocabulary.json; is this the folder in which the run was made?")
 

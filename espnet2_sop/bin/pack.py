@@ -22,10 +22,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder to make; OUT.zip is made beside it")
     parser.add_argument("--include_pretrained", action="store_true", help="put encoder and LLM into the package")
     card = parser.add_argument_group("model card")
-    card.add_argument("--results", help="results.json whose rows of this model go into the card")
+    card.add_argument("--results", help="results.json whose rows of the system OUT is named after go into the card")
     card.add_argument(
         "--license",
-        help="as the Hugging Face hub writes it, e.g. apache-2.0 [that of a Llama or Gemma, else not stated]",
+        help="as the Hugging Face hub writes it, e.g. apache-2.0 "
+        "[that of a Llama 2, 3, 3.1, 3.2, 3.3 or Gemma, else not stated]",
     )
     card.add_argument("--language", nargs="+", default=[], help="ISO 639 codes, e.g. en")
     card.add_argument("--training_data", help="a sentence about the corpora")
@@ -45,10 +46,11 @@ def main(argv: list[str] | None = None) -> None:
     config = read_config(run, packed=args.checkpoint.endswith(".safetensors"))
 
     from espnet2_sop.archive import write_zip
-    from espnet2_sop.model_card import CardOptions, own, title
+    from espnet2_sop.model_card import CardOptions, own, result_rows, title
     from espnet2_sop.packing import pack
 
-    options = CardOptions(out.name, args.license, tuple(args.language), args.training_data, args.results)
+    rows = tuple(result_rows(args.results, out.name)) if args.results else ()
+    options = CardOptions(out.name, args.license, tuple(args.language), args.training_data, rows)
     parts = pack(run, args.checkpoint, config, out, args.include_pretrained, options)
     archive = out.with_name(f"{out.name}.zip")
     write_zip(out, archive)

@@ -45,7 +45,8 @@ def save_adapters(
         if name == "sot":
             config.trainable_token_indices = {module: [sc_id] for module in tables.values()}
             own |= {ROW_KEY.format(module): rest.pop(row)[None] for row, module in tables.items()}
-        config.target_modules = sorted(config.target_modules)  # a set: else every file is another one
+        if not isinstance(config.target_modules, str):  # a pattern, or "all-linear"
+            config.target_modules = sorted(config.target_modules)  # a set: else every file is another one
         config.base_model_name_or_path, config.revision = named["pretrained"], named.get("revision")
         config.inference_mode = True
         config.save_pretrained(folder / name)

@@ -1,5 +1,6 @@
 """Batched decoding with a key-value cache; greedy decoding verifies a draft of the output on the way."""
 
+import sys
 from dataclasses import dataclass, field
 
 import torch
@@ -115,7 +116,18 @@ def generate(
         eos_token_id=eos_id,
         pad_token_id=eos_id,
     )
-    output = llm.base.generate(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config)
+    context = context_of(llm)
+
+    def keep_in_context(module, args, kwargs):  # a row that has used its room goes on until the last one has
+        if kwargs.get("position_ids") is not None:
+            kwargs["position_ids"] = kwargs["position_ids"].clamp(max=context - 1)
+        return args, kwargs
+
+    decoder = getattr(llm.base, llm.base.base_model_prefix)
+    with decoder.register_forward_pre_hook(keep_in_context, with_kwargs=True):
+        output = llm.base.generate(
+            inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config
+        )
     rows = [ids[: min(n, index_of(eos_id, ids))] for ids, n in zip(output.tolist(), room, strict=True)]
     return rows, score(llm, inputs, rows), [None] * len(room)
 
@@ -135,7 +147,8 @@ def score(llm: AdaptedCausalLM, inputs: LLMInput, rows: list[list[int]]) -> list
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
     embeds = torch.cat([inputs.embeds, llm.embed(ids.to(device))], 1)
     mask = torch.nn.functional.pad(inputs.mask, (0, ids.size(1)), value=True)  # nothing looks at what is behind
-    states = llm.hidden_states(embeds, mask, (mask.cumsum(1) - 1).clamp(min=0))[:, prompt - 1 :]
+    positions = (mask.cumsum(1) - 1).clamp(0, context_of(llm) - 1)  # padding may reach beyond the context
+    states = llm.hidden_states(embeds, mask, positions)[:, prompt - 1 :]
     return [
         log_prob(llm.logits(state[: len(row)]), torch.tensor(row, dtype=torch.long, device=device)).tolist()
         for state, row in zip(states, rows, strict=True)
@@ -153,13 +166,18 @@ def can_verify(llm: AdaptedCausalLM) -> bool:
     return llm.base.config._attn_implementation in ("sdpa", "eager") and has_plain_cache(llm.base.config)
 
 
+def context_of(llm: AdaptedCausalLM) -> int:
+    """Positions that the LLM has; LLMs with learned ones have no others. One that names no limit has all."""
+    return getattr(llm.base.config, "max_position_embeddings", None) or sys.maxsize
+
+
 def room_in_context(llm: AdaptedCausalLM, prompts: list[int], room: list[int]) -> list[int]:
     """Cuts the room of each output (B,) to what the prompts (B,) leave of the LLM's context.
 
     Raises:
         UserError: A prompt leaves none.
     """
-    context = getattr(llm.base.config, "max_position_embeddings", None) or max(prompts) + max(room)
+    context = context_of(llm)
     if max(prompts) >= context:
         raise UserError(
             f"the prompt of a mixture (SOP and speech) has {max(prompts)} positions, the LLM's context only {context} "
@@ -237,7 +255,8 @@ def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCach
         hidden = torch.arange(seen + width, device=device) > columns[:, None, :, None]
         mask = torch.zeros(hidden.shape, dtype=embeds.dtype, device=device)
         mask.masked_fill_(hidden, torch.finfo(embeds.dtype).min)
-    states = llm.hidden_states(embeds, mask, columns, cache)
+    positions = columns.clamp(max=context_of(llm) - 1)  # padding may reach beyond the context
+    states = llm.hidden_states(embeds, mask, positions, cache)
     return _choices(llm, states, [0] * len(rows), verified)
 
 

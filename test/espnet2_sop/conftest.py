@@ -23,6 +23,12 @@ CHAT = (
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
 
+TRAINING = {
+    **{"version": "202611", "max_epoch": 2, "seed": 1, "output_dir": "exp/secret_place"},
+    **{"optim": "adamw", "optim_conf": {"lr": 0.1}, "scheduler": None, "scheduler_conf": {}},
+    "train_data_path_and_name_and_type": [["dump/train/mixtures.jsonl", "speech", "mixture"]],
+}
+
 
 @pytest.fixture(scope="session")
 def write_rule():
@@ -200,6 +206,30 @@ def options(tiny_llm, tiny_encoder, llm_vocab):
         return argparse.Namespace(**{**values, **changes})
 
     return build
+
+
+@pytest.fixture(scope="session")
+def make_run(options, tmp_path_factory):
+    """Makes a run folder of a model with random weights: make_run(**changes of the configuration)."""
+    import torch
+    import yaml
+
+    from espnet2_sop.assembly import build_model
+
+    def make(**changes):
+        args = options("sop", ["sop"], **changes)
+        torch.manual_seed(5)
+        model = build_model(args)
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if "lora_" in name or "sc_" in name:
+                    p.normal_(std=0.3)
+        run = tmp_path_factory.mktemp("run")
+        (run / "config.yaml").write_text(yaml.safe_dump(vars(args) | TRAINING))
+        torch.save(model.state_dict(), run / "valid.acc.ave.pth")
+        return run
+
+    return make
 
 
 @pytest.fixture(scope="session")

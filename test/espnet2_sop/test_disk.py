@@ -88,6 +88,24 @@ def test_a_disk_that_is_really_full(full_disk, kind):
     assert not list(full_disk.iterdir())
 
 
+def test_a_package_is_there_whole_or_not_at_all(make_run, tmp_path):
+    """Whatever it is that has no room: tokenizer, weights or adapters, each written by another library."""
+    from espnet2_sop.bin import pack
+
+    run, out = make_run(), tmp_path / "model"
+    command = ["--run", str(run), "--checkpoint", "valid.acc.ave.pth", "--out", str(out)]
+    pack.main([*command, "--include_pretrained"])
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    named = ("ctc_vocab/tokens.txt", "tokenizer/tokenizer.json", "adapters/sot/adapter_model.safetensors")
+    carried = ("pretrained/encoder/model.safetensors", "model.safetensors", "../model.zip")
+    for name in (*named, *carried):
+        options = ["--include_pretrained"] * (name in carried)
+        with pytest.raises(UserError, match="cannot be written") as error, room((out / name).stat().st_size - 1):
+            pack.main([*command, *options])
+        assert "\n" not in str(error.value) and str(error.value).startswith(str(out))
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
 def test_a_read_only_disk_is_one_line(full_disk, monkeypatch, capsys):
     """Nothing can even be created: the temporary file has no place."""
     subprocess.run(["mount", "-o", "remount,ro", full_disk], check=True)

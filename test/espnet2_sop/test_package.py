@@ -15,22 +15,20 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from espnet2_sop.assembly import build_model, read_state
+from espnet2_sop.assembly import read_state
 from espnet2_sop.bin import pack
 from espnet2_sop.errors import UserError
 from espnet2_sop.inference import Decoder, load_run
 from espnet2_sop.package import open_package
 from espnet2_sop.packing import pretrained_part
 
-TRAINING = {
-    **{"version": "202611", "max_epoch": 2, "seed": 1, "output_dir": "exp/secret_place"},
-    **{"optim": "adamw", "optim_conf": {"lr": 0.1}, "scheduler": None, "scheduler_conf": {}},
-    "train_data_path_and_name_and_type": [["dump/train/mixtures.jsonl", "speech", "mixture"]],
-}
 ROWS = [
-    {"system": "model", "test_set": "test_2mix", "cpwer": 12.34, "order_wer": 13.5, "count_accuracy": 99.0},
-    {"system": "other", "test_set": "test_2mix", "cpwer": 1.0, "order_wer": 1.0},
-    {"system": "model", "test_set": "test_3mix", "cpwer": None, "order_wer": None},
+    {"system": system, "test_set": test_set, "cpwer": cpwer, "order_wer": order, "count_accuracy": 99.0, "mixtures": 20}
+    for system, test_set, cpwer, order in (
+        ("model", "test_2mix", 12.34, 13.5),
+        ("other", "test_2mix", 1.0, 1.0),
+        ("model", "test_3mix", None, None),
+    )
 ]
 
 
@@ -39,26 +37,6 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-@pytest.fixture(scope="module")
-def make_run(options, tmp_path_factory):
-    """Makes a run folder of a model with random weights: make_run(**changes of the configuration)."""
-
-    def make(**changes):
-        args = options("sop", ["sop"], **changes)
-        torch.manual_seed(5)
-        model = build_model(args)
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                if "lora_" in name or "sc_" in name:
-                    p.normal_(std=0.3)
-        run = tmp_path_factory.mktemp("run")
-        (run / "config.yaml").write_text(yaml.safe_dump(vars(args) | TRAINING))
-        torch.save(model.state_dict(), run / "valid.acc.ave.pth")
-        return run
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +153,29 @@ def test_a_package_can_be_packed_again(full, bare, tmp_path, tiny_llm, tiny_enco
     assert load_run(out, "model.safetensors").num_talkers == 3
 
 
+def test_only_packages_are_replaced(run, full, bare, tmp_path, tiny_llm, tiny_encoder):
+    """Folders of pretrained models and of runs have files of the same names, and there may be no other copy."""
+    model = Path(shutil.copytree(tiny_llm, tmp_path / "model"))
+    assert {"model.safetensors", "config.json"} <= {path.name for path in model.iterdir()}
+    before = {path: path.read_bytes() for path in model.iterdir()}
+    with pytest.raises(UserError, match="model: is there and is no package; give a new folder"):
+        packed(run, tmp_path)
+    assert {path: path.read_bytes() for path in model.iterdir()} == before
+    shutil.copyfile(run / "config.yaml", model / "config.yaml")
+    with pytest.raises(UserError, match="model: is there and is no package; give a new folder"):
+        packed(run, tmp_path)
+    shutil.rmtree(model)
+    shutil.copytree(bare, model)
+    shutil.copytree(tiny_encoder, model / "pretrained/encoder")
+    shutil.copytree(tiny_llm, model / "pretrained/llm")
+    again = ["--run", str(model), "--checkpoint", "model.safetensors", "--out", str(model)]
+    with pytest.raises(UserError, match="model: the speech encoder is in it and would be lost; pack with --include"):
+        pack.main(again)
+    pack.main([*again, "--include_pretrained"])
+    for path in full.rglob("*.safetensors"):
+        assert (model / path.relative_to(full)).read_bytes() == path.read_bytes()
+
+
 def test_a_run_of_espnet_is_packed_by_espnet(tmp_path):
     (tmp_path / "config.yaml").write_text("token_list: [a]\n")
     (tmp_path / "valid.acc.ave.pth").write_bytes(b"x")
@@ -198,11 +199,17 @@ def test_whisper_and_sentencepiece_are_carried(make_run, tiny_whisper, tmp_path,
     assert read_state(run / "valid.acc.ave.pth").keys() == model.state_dict().keys()
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_peft_alone_loads_the_adapters(tied, make_run, tiny_llm, untied_llm, tmp_path):
+@pytest.mark.parametrize(
+    ("tied", "adapters"),
+    [
+        (True, {"sop": {"r": 4}, "sot": {}}),
+        (False, {"sop": {"r": 4}, "sot": {"use_dora": True}}),
+        (True, {"sop": {"target_modules": r".*\.[qv]_proj"}, "sot": {"target_modules": "all-linear"}}),
+    ],
+)
+def test_peft_alone_loads_the_adapters(tied, adapters, make_run, tiny_llm, untied_llm, tmp_path):
     """With the rows of `<sc>`, whose id 2 is read and scored here; without them all talkers would run together."""
     pretrained = tiny_llm if tied else untied_llm
-    adapters = {"sop": {"r": 4}, "sot": {"use_dora": not tied}}
     run = make_run(llm_conf={"pretrained": pretrained, "adapters": adapters})
     model, folder = load_run(run), packed(run, tmp_path) / "adapters"
     ids, positions = torch.tensor([[0, 5, 2, 9, 30, 2, 4]]), torch.arange(7)[None]
@@ -267,25 +274,51 @@ def test_hub_models_are_named_by_commit(tmp_path, monkeypatch):
     config = packed_config({"llm_conf": {"pretrained": name}}, [part])
     assert config["llm_conf"] == {"pretrained": name, "revision": "v1", "tokenizer": "tokenizer"}
     assert binding_license([part]) == "llama3.2"
-    assert card_metadata([part], [], "llama3.2", CardOptions("x"))["base_model"] == [name]
+    assert card_metadata([part], "llama3.2", CardOptions("x"))["base_model"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [
+        ("meta-llama/Llama-2-7b-hf", "llama2"),
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "llama3"),
+        ("meta-llama/Meta-Llama-3.1-8B", "llama3.1"),
+        ("meta-llama/Llama-3.3-70B-Instruct", "llama3.3"),
+        ("google/gemma-2-2b", "gemma"),
+        ("princeton-nlp/Sheared-LLaMA-2.7B", None),
+        ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", None),
+        ("HuggingFaceTB/SmolLM2-135M", None),
+    ],
+)
+def test_licences_that_bind(name, licence):
+    from espnet2_sop.model_card import binding_license
+    from espnet2_sop.packing import Pretrained
+
+    assert binding_license([Pretrained("llm_conf", name, "main", False)]) == licence
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--license", "My License"], "--license My License: not an identifier of the Hugging Face hub"),
-        (["--results", "{folder}/broken.json"], "broken.json: not a results.json of espnet2-sop table"),
+        (["--results", "{folder}/none.json"], "none.json: no such file"),
+        (["--results", "{folder}/broken.json"], "broken.json: 0 is 3; give a results.json of espnet2-sop table"),
+        (["--results", "{folder}/short.json"], "short.json: 0 has no test_set, cpwer, order_wer, count_accuracy, mix"),
+        (["--results", "{folder}/words.json"], "words.json: 0.cpwer is '12.34'; give a results.json"),
+        (["--results", "{folder}/other.json"], "other.json: has no row of model; give the system's name to --out"),
         (["--out", "{folder}"], "is there and is no package; give a new folder"),
         (["--checkpoint", "checkpoint.pth"], "checkpoint.pth: holds more than weights"),
         (["--checkpoint", "none.pth"], "none.pth: no such checkpoint"),
     ],
 )
 def test_what_cannot_be_packed(run, tmp_path, arguments, message):
-    (tmp_path / "broken.json").write_text("[3]")
+    rows = {"broken": 3, "short": {"system": "model"}, "words": ROWS[0] | {"cpwer": "12.34"}, "other": ROWS[1]}
+    for name, row in rows.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps([row]))
     torch.save({"model": {}, "epoch": 3}, run / "checkpoint.pth")
     with pytest.raises(UserError, match=message) as error:
         packed(run, tmp_path, *[option.format(folder=tmp_path) for option in arguments])
-    assert "\n" not in str(error.value) and [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+    assert "\n" not in str(error.value) and {path.stem for path in tmp_path.iterdir()} == rows.keys()
 
 
 # ------------------------------------------------------------------ strangers

@@ -160,11 +160,18 @@ def test_upload_only_where_a_repository_is_named(driver):
     """A recipe that is merely run must never publish a model."""
     options = ["--systems", "sop", "--stage", "12", "--pack_args", "--include_pretrained --language en"]
     (packed,) = driver(*options)
-    assert "--out exp/packed/sop --include_pretrained --language en" in packed
+    assert "--out exp/packed/sop --include_pretrained --language en" in packed and "--results" not in packed
     (driver.checkout.root.parent / "calls").unlink()
     assert driver(*options, "--hf_repo", "me/model --private")[1:] == ["upload exp/packed/sop me/model --private"]
     (driver.checkout.root.parent / "calls").unlink()
     assert driver(*options, "--hf_repo", "me/model", "--stop_stage", "12") == [packed]
+
+
+def test_results_go_into_the_card_where_there_are_any(driver):
+    (driver.recipe / "exp").mkdir()
+    (driver.recipe / "exp/results.json").write_text("[]")
+    (packed,) = driver("--systems", "sop", "--stage", "12")
+    assert option(packed, "--results") == "exp/results.json"
 
 
 def test_gpus_of_one_machine(driver):

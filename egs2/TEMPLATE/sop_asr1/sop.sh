@@ -360,9 +360,11 @@ if should_run 11 "tables and report"; then
 fi
 
 if [[ " ${systems} " == *" ${pack_system} "* ]] && should_run 12 "packing of ${pack_system}"; then
+    results=()
+    [ ! -f "${expdir}/results.json" ] || results=(--results "${expdir}/results.json")
     # shellcheck disable=SC2086  # pack_args is a list of options
     espnet2-sop pack --run "$(run_dir "${pack_system}")" --checkpoint "$(checkpoint "${pack_system}")" \
-        --results "${expdir}/results.json" --out "${expdir}/packed/${pack_system}" ${pack_args}
+        ${results[@]+"${results[@]}"} --out "${expdir}/packed/${pack_system}" ${pack_args}
 fi
 if [ -n "${hf_repo}" ] && should_run 13 "upload to ${hf_repo}"; then
     # shellcheck disable=SC2086  # hf_repo may have options

@@ -4,10 +4,11 @@ import random
 
 import pytest
 import torch
-from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, MistralConfig, Qwen2Config
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.cache import has_plain_cache
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.decode import Effort, generate
 from espnet2_sop.llm.prompt import PromptBuilder
 
@@ -151,6 +152,39 @@ def test_output_ends_with_the_context(build_llm, tiny_llm, tokenizer, monkeypatc
     monkeypatch.setattr(llm.base.config, "max_position_embeddings", max(lengths))
     with pytest.raises(UserError, match=rf"has {max(lengths)} positions, the LLM's context only {max(lengths)}"):
         generate(llm, inputs, 1, [ROOM] * 3)
+
+
+@torch.no_grad()
+def test_learned_positions_end_with_the_context(tokenizer, tmp_path):
+    """Where a position beyond the context is an error: padding of shorter rows must not have one."""
+    torch.manual_seed(1)
+    size = dict(n_embd=32, n_layer=2, n_head=4, initializer_range=0.2)
+    config = GPT2Config(vocab_size=len(tokenizer.hf), n_positions=64, bos_token_id=0, eos_token_id=1, **size)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    llm = AdaptedCausalLM(str(tmp_path), tokenizer.sc_id, {"sot": {"r": 4, "target_modules": ["c_attn"]}}).eval()
+    inputs, _ = prompts(llm, tokenizer, 4)
+    lengths = inputs.mask.sum(1).tolist()
+    plain, log_probs, _ = generate(llm, inputs, -1, [ROOM] * 4)
+    assert plain == [slow_greedy(llm, inputs, i, -1, ROOM) for i in range(4)]
+    context = max(lengths) + 2
+    expected = [ids[: context - n] for ids, n in zip(plain, lengths, strict=True)]
+    assert len({*map(len, expected)}) > 1, "rows must have rooms of their own"
+    drafts = [[*ids[:3], *ids] for ids in plain]  # the longest room ends in a pass over several tokens
+    beams = generate(llm, inputs, -1, [len(ids) for ids in expected], num_beams=2)
+
+    llm.base.transformer.wpe.weight = torch.nn.Parameter(llm.base.transformer.wpe.weight[:context])
+    llm.base.config.max_position_embeddings = context
+    unwritten = min({*range(len(tokenizer.hf))}.difference(*plain))
+    for draft in (None, plain, drafts):
+        written, found, _ = generate(llm, inputs, unwritten, [ROOM] * 4, drafts=draft)
+        assert written == expected
+        for own, other in zip(found, log_probs, strict=True):
+            assert own == pytest.approx(other[: len(own)], abs=1e-4)
+    written, found, _ = generate(llm, inputs, -1, [ROOM] * 4, num_beams=2)
+    assert list(map(len, written)) == list(map(len, found)) == list(map(len, expected))
+    longest = lengths.index(min(lengths))  # what others write beyond their room may change the choice of their beam
+    assert written[longest] == beams[0][longest]
+    assert found[longest] == pytest.approx(beams[1][longest], abs=1e-4)
 
 
 @torch.no_grad()
