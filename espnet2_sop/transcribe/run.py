@@ -27,6 +27,7 @@ class Transcriber:
         recordings: {id: path of the audio file}.
         channel: As in `Speech2Text.__call__`.
         partial: File of what is done, which the next call reads; None keeps nothing.
+        start: Called before the first transcript is kept, to make room for it; what `partial` has is not read then.
 
     Attributes:
         bad: {id: why it has no transcript}.
@@ -38,18 +39,20 @@ class Transcriber:
         recordings: Mapping[str, str],
         channel: int | None = None,
         partial: Path | None = None,
+        start: Callable[[], object] | None = None,
     ):
         self.open_model = open_model
         self.recordings = recordings
         self.channel = channel
         self.partial = partial
+        self.start = start
         self.bad: dict[str, str] = {}
         self._done: dict[str, Transcript] = {}
 
     def __call__(self) -> list[Transcript]:
         """The transcripts of all recordings that are not bad, in their order."""
         prints = self._each(self.recordings, lambda name: fingerprint(self.recordings[name]))
-        for name, row in read_partial(self.partial, is_row) if self.partial else ():
+        for name, row in read_partial(self.partial, is_row) if self.partial and not self.start else ():
             if name in prints and row["file"] == prints[name]:
                 self._done[name] = of_row({**row, "path": self.recordings[name]})
         seconds = self._each([name for name in prints if name not in self._done], self._seconds)
@@ -87,6 +90,9 @@ class Transcriber:
 
     def _keep(self, name: str, file: str) -> None:
         if self.partial and name in self._done:
+            if self.start:
+                self.start()
+                self.start = None
             with append_rows(self.partial) as append:
                 append({**to_row(self._done[name]), "file": file})
 
