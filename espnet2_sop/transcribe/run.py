@@ -76,13 +76,16 @@ class Transcriber:
             left -= seconds
             bar.update(max(min(seconds, bar.total - bar.n), 0))  # a header may say less than there is
 
+        results = None
         try:
             results = model.batch(list(waves.values()), progress=progress)
         except UserError as error:
-            for name in waves if len(waves) > 1 else ():
-                self._recognise(model, [name], bar)
             if len(waves) == 1:
                 self.bad |= {name: f"{self.recordings[name]}: {error}" for name in waves}
+                return
+        if results is None:  # not within `except`: the error keeps what was computed in memory
+            for name in waves:
+                self._recognise(model, [name], bar)
             return
         for (name, wave), talkers in zip(waves.items(), results, strict=True):
             self._done[name] = Transcript(name, self.recordings[name], round(len(wave) / SAMPLE_RATE, 3), talkers)

@@ -139,7 +139,8 @@ def test_other_types_of_numbers(package, waves, dtype):
         ({"num_beams": 0}, "num_beams: 0; 1 is greedy"),
         ({"checkpoint": "best.pth"}, "no best.pth in it"),
         ({"max_seconds": 1}, "max_seconds: 1 is too short"),
-        ({"batch_size": 0}, "batch_size: 0 leaves nothing in a batch"),
+        ({"batch_size": 0}, "batch_size: 0 is no limit of a batch"),
+        ({"batch_seconds": float("inf")}, "batch_seconds: inf is no limit of a batch"),
     ],
 )
 def test_bad_choices(package, change, message):

@@ -159,3 +159,40 @@ def test_no_file_of_a_folder_keeps_old_contents(package, recordings, tmp_path):
     assert files["text"] == "a\n" and files["a.vtt"] == "WEBVTT\n" and files["a.srt"] == ""
     assert [(row["id"], row["talkers"]) for row in json.loads(files["transcripts.json"])] == [("a", [])]
     assert files["other.vtt"] == "somebody else's"
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """A decoder that has memory for a number of samples; returns it, to be lowered: [samples]."""
+    import torch
+
+    from espnet2_sop.inference import Decoder
+
+    room, decode = [10**6], Decoder.__call__
+
+    def call(self, waveforms, references=None):
+        if len(waveforms) * max(map(len, waveforms)) > room[0]:
+            torch.empty(2**60, dtype=torch.uint8)
+        return decode(self, waveforms, references)
+
+    monkeypatch.setattr(Decoder, "__call__", call)
+    return room
+
+
+def test_what_does_not_fit_into_memory_together_is_done_one_by_one(package, recordings, tmp_path, capsys, small_memory):
+    assert transcribe(package, *recordings, "--out", tmp_path / "whole") == 0
+    small_memory[0] = 10000
+    assert transcribe(package, *recordings, "--out", tmp_path / "out") == 1
+    err = capsys.readouterr().err
+    assert "b.flac: out of memory: give a smaller batch_size, batch_seconds or max_seconds" in err
+    assert err.count("no transcript:") == 1 and "Traceback" not in err
+    texts = read_kaldi(tmp_path / "whole/text")
+    assert read_kaldi(tmp_path / "out/text") == {name: texts[name] for name in ("a", "stereo", "silent")}
+
+
+def test_decoding_a_directory_says_what_to_do_when_memory_is_full(package, data, tmp_path, capsys, small_memory):
+    small_memory[0] = 1
+    argv = ["--run", str(package), "--mode", "ctc", "--out", str(tmp_path / "out"), str(data / "dev")]
+    assert run("decode", argv) == 1
+    err = capsys.readouterr().err
+    assert "espnet2-sop decode: error: out of memory: give a smaller --batch_size or --batch_seconds\n" in err
