@@ -1,5 +1,6 @@
 """Transcribing many recordings: in batches, past bad ones, and on where an interrupted run was."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +8,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from espnet2_sop.batches import sorted_batches
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, printable
 from espnet2_sop.hypotheses import append_rows, read_partial
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
-from espnet2_sop.origin import fingerprint
+from espnet2_sop.origin import END, fingerprint
 from espnet2_sop.transcribe.audio import read_recording
 from espnet2_sop.transcribe.formats import Transcript, is_row, of_row, to_row
 
@@ -51,10 +52,10 @@ class Transcriber:
 
     def __call__(self) -> list[Transcript]:
         """The transcripts of all recordings that are not bad, in their order."""
-        prints = self._each(self.recordings, lambda name: fingerprint(self.recordings[name]))
+        prints = self._each(self.recordings, lambda name: contents(self.recordings[name]))
         for name, row in read_partial(self.partial, is_row) if self.partial and not self.start else ():
             if name in prints and row["file"] == prints[name]:
-                self._done[name] = of_row({**row, "path": self.recordings[name]})
+                self._done[name] = of_row({**row, "path": printable(self.recordings[name])})
         seconds = self._each([name for name in prints if name not in self._done], self._seconds)
         if seconds:
             model = self.open_model()
@@ -88,7 +89,8 @@ class Transcriber:
                 self._recognise(model, [name], bar)
             return
         for (name, wave), talkers in zip(waves.items(), results, strict=True):
-            self._done[name] = Transcript(name, self.recordings[name], round(len(wave) / SAMPLE_RATE, 3), talkers)
+            seconds = round(len(wave) / SAMPLE_RATE, 3)
+            self._done[name] = Transcript(name, printable(self.recordings[name]), seconds, talkers)
         progress(left)  # silence
 
     def _keep(self, name: str, file: str) -> None:
@@ -112,3 +114,13 @@ class Transcriber:
             except UserError as error:
                 self.bad[name] = str(error)
         return values
+
+
+def contents(path: str) -> str:
+    """The fingerprint of a file, of one whose middle that leaves out with the time of its last change.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
+    found, about = fingerprint(path), os.stat(path)
+    return f"{found}, modified {about.st_mtime_ns}" if about.st_size > 2 * END else found

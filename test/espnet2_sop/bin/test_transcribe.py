@@ -1,6 +1,8 @@
 """`espnet2-sop transcribe` with a tiny model."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import soundfile
 
 from espnet2_sop.cli import run
 from espnet2_sop.files import read_kaldi
+from espnet2_sop.origin import END
+from espnet2_sop.transcribe.run import contents
 
 RATE = 16000
 
@@ -196,3 +200,32 @@ def test_decoding_a_directory_says_what_to_do_when_memory_is_full(package, data,
     assert run("decode", argv) == 1
     err = capsys.readouterr().err
     assert "espnet2-sop decode: error: out of memory: give a smaller --batch_size or --batch_seconds\n" in err
+
+
+def test_one_file_that_cannot_be_opened_does_not_end_the_run(package, recordings, tmp_path, capsys):
+    """A folder of a name in a table, a file in the place of a folder; a folder whose name is no UTF-8 is read."""
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    shutil.copy(recordings[0], odd / "good.wav")
+    table = tmp_path / "wav.scp"
+    table.write_text(f"folder {tmp_path}\nbelow {recordings[0]}/x.wav\n")
+    argv = [table, odd / "good.wav", "--out", tmp_path / "out", "--format", "json"]
+    for _ in range(2):
+        assert transcribe(package, *argv) == 1
+        err = capsys.readouterr().err
+        assert "(Is a directory)" in err and "(Not a directory)" in err and "2 of 3 recordings" in err
+        (row,) = json.loads((tmp_path / "out/transcripts.json").read_text())
+        assert row["id"] == "good" and row["path"].endswith("caf\\udce9/good.wav")
+        lines = (tmp_path / "out/.partial.jsonl").read_text().splitlines()
+        assert len(lines) == 1, "it was not recognised again"
+
+
+def test_a_change_in_the_middle_of_a_large_file_is_seen(tmp_path):
+    """Size and ends are the same; a small file is what is in it, whenever it was copied."""
+    path = tmp_path / "a.wav"
+    for size, same in ((1000, True), (2 * END + 1000, False)):
+        path.write_bytes(bytes(size))
+        os.utime(path, (1, 1))
+        first = contents(path)
+        os.utime(path, (2, 2))
+        assert (contents(path) == first) == same
