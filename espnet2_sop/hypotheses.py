@@ -105,9 +105,14 @@ def is_row(row: Any) -> bool:
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:
-    """Writes hyp.seglst.json, speed.json, prompt, onsets, prompt.ctm; `text` comes last and marks all as complete."""
+    """Writes hyp.seglst.json, speed.json, prompt, onsets, prompt.ctm; `text` comes last and marks all as complete.
+
+    What an earlier decoding has left of them is removed.
+    """
     import torch
 
+    for name in ("text", "prompt", "onsets", "prompt.ctm"):
+        (out / name).unlink(missing_ok=True)
     segments = [
         {"session_id": row["id"], "speaker": str(number), "words": words}
         for row in rows

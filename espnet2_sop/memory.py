@@ -21,7 +21,7 @@ def advice(error: BaseException, args: argparse.Namespace) -> UserError | None:
         error: May carry the traceback of a spawned process in its text.
         args: Options of the training.
     """
-    told = "".join(traceback.format_exception(error))
+    told = text_of(error)
     if killed := KILLED.search(told):
         by = f" by signal {killed[1]}" if killed[1] else ""
         room = "; or raise the limit of shared memory (/dev/shm)" if "out of shared memory" in told else ""
@@ -46,6 +46,26 @@ def advice(error: BaseException, args: argparse.Namespace) -> UserError | None:
     if off:
         ways.append(f"set {' and '.join(off)} to true")
     return UserError(f"out of memory: {'; or '.join(ways)}")
+
+
+def text_of(error: BaseException) -> str:
+    """All that is said with an error: its traceback, and what it came from."""
+    return "".join(traceback.format_exception(error))
+
+
+@contextlib.contextmanager
+def within_memory(*limits: str) -> Iterator[None]:
+    """Turns what a full memory raises in recognition into advice to lower one of these limits.
+
+    Raises:
+        UserError: The memory is full.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or FULL.search(text_of(error)):
+            raise UserError(f"out of memory: give a smaller {', '.join(limits[:-1])} or {limits[-1]}") from None
+        raise
 
 
 @contextlib.contextmanager

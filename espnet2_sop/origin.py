@@ -23,7 +23,7 @@ def fingerprint(path: str | Path) -> str:
     The end of a `.pth` file holds the checksums of all its tensors.
 
     Raises:
-        UserError: The file is missing.
+        UserError: The file is missing or cannot be read.
     """
     try:
         with open(path, "rb") as f:
@@ -33,6 +33,8 @@ def fingerprint(path: str | Path) -> str:
             digest.update(f.read())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', error)})") from None
     return f"{size} bytes, sha256 {digest.hexdigest()[:16]}"
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_sop.batches import sorted_batches
+from espnet2_sop.batches import check_batch_limits, sorted_batches
 from espnet2_sop.errors import UserError
 from espnet2_sop.hypotheses import Hypothesis
 from espnet2_sop.inference import Decoder, load_run, require_mode, trained_modes
+from espnet2_sop.memory import within_memory
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.transcribe.audio import from_waveform, read_recording
 from espnet2_sop.transcribe.model import find_weights
@@ -49,9 +50,7 @@ class Speech2Text:
         batch_seconds: float = 160.0,
     ):
         check_limits(max_seconds, pause_seconds)
-        for name, value in (("batch_size", batch_size), ("batch_seconds", batch_seconds)):
-            if not value >= 1:
-                raise UserError(f"{name}: {value} leaves nothing in a batch; at least 1")
+        check_batch_limits(batch_size, batch_seconds)
         self.decoder = decoder
         self.max_seconds = max_seconds
         self.pause_seconds = pause_seconds
@@ -116,7 +115,8 @@ class Speech2Text:
             it is silent.
 
         Raises:
-            UserError: The recording cannot be read, is shorter than 0.1 s, or does not fit into the LLM's context.
+            UserError: The recording cannot be read, is shorter than 0.1 s, or does not fit into the LLM's context or
+                the memory.
         """
         several = isinstance(speech, list | tuple)
         results = self.batch(speech if several else [speech], sample_rate, channel)
@@ -156,7 +156,8 @@ class Speech2Text:
         lengths = dict(sorted(enumerate(map(len, pieces)), key=lambda pair: pair[1]))
         done: dict[int, Hypothesis] = {}
         for batch in sorted_batches(lengths, int(self.batch_seconds * SAMPLE_RATE), self.batch_size):
-            done |= zip(batch, self.decoder([pieces[i] for i in batch]), strict=True)
+            with within_memory("batch_size", "batch_seconds", "max_seconds"):
+                done |= zip(batch, self.decoder([pieces[i] for i in batch]), strict=True)
             if progress:
                 progress(sum(lengths[i] for i in batch) / SAMPLE_RATE)
         return [done[i] for i in range(len(pieces))]

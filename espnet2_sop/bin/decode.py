@@ -2,13 +2,16 @@
 
 import argparse
 import contextlib
+import os
 from pathlib import Path
 
 from espnet2_sop import origin
+from espnet2_sop.batches import check_batch_limits
 from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
 from espnet2_sop.lock import locked
+from espnet2_sop.memory import within_memory
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -68,15 +71,16 @@ def check_recognition_options(args: argparse.Namespace) -> None:
     Raises:
         UserError: Names the option.
     """
-    for name in ("beam", "batch_size", "batch_seconds"):
-        if not getattr(args, name) >= 1:
-            raise UserError(f"--{name} {getattr(args, name)}: must be 1 or more")
+    if args.beam < 1:
+        raise UserError(f"--beam {args.beam}: must be 1 or more")
+    check_batch_limits(args.batch_size, args.batch_seconds)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     check_recognition_options(args)
-    jobs = [job for data in args.data if (job := job_to_do(args, Path(data), Path(args.out) / Path(data).name))]
+    folders = output_folders(args.data, Path(args.out))
+    jobs = [job for data, out in folders.items() if (job := job_to_do(args, data, out))]
     if not jobs:
         return
     import torch
@@ -94,8 +98,27 @@ def main(argv: list[str] | None = None) -> None:
                 for name in ("text", origin.PARTIAL):
                     (out / name).unlink(missing_ok=True)
                 origin.write_origin(out, made_from)
-            with written_to(out):
+            with written_to(out), within_memory("--batch_size", "--batch_seconds"):
                 decode_set(decoder, data, out, args.batch_seconds, args.batch_size, args.bad_audio == "skip")
+
+
+def output_folders(data: list[str], out: Path) -> dict[Path, Path]:
+    """{data directory: folder for its hypotheses}.
+
+    Raises:
+        UserError: Two have one name, or one has none.
+    """
+    named: dict[str, Path] = {}
+    for path in map(Path, data):
+        name = Path(os.path.abspath(path)).name  # that of `.`, too, and of a link its own
+        if not name:
+            raise UserError(f"{path}: has no name for a folder in --out {out}; give a data directory")
+        if name in named:
+            raise UserError(
+                f"{named[name]} and {path}: both would be written to {out / name}; call again with another --out"
+            )
+        named[name] = path
+    return {path: out / name for name, path in named.items()}
 
 
 def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Path, dict | None] | None:

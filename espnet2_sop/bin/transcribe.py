@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from espnet2_sop import origin
@@ -63,13 +64,17 @@ def main(argv: list[str] | None = None) -> None:
         return
     out = Path(args.out)
     with locked(out, "transcription", "give another --out"), written_to(out):
-        prepare(out, weights, args)
         from espnet2_sop.transcribe import formats
         from espnet2_sop.transcribe.run import Transcriber
 
-        transcriber = Transcriber(lambda: open_model(args, weights), recordings, args.channel, out / origin.PARTIAL)
+        partial = out / origin.PARTIAL
+        start = what_to_start(out, weights, args)
+        earlier = [] if start else done(partial)
+        kinds = dict.fromkeys([*args.format, *formats.present(out, earlier)])
+        transcriber = Transcriber(lambda: open_model(args, weights), recordings, args.channel, partial, start)
         if transcripts := transcriber():
-            formats.write(out, args.format, transcripts)
+            formats.remove_each(out, [name for name in earlier if name in transcriber.bad])
+            formats.write(out, kinds, transcripts)
     report(transcriber.bad, len(recordings))
 
 
@@ -84,32 +89,48 @@ def print_one(args: argparse.Namespace, weights: Path, recordings: dict[str, str
     report(transcriber.bad, len(recordings))
 
 
-def prepare(out: Path, weights: Path, args: argparse.Namespace) -> None:
-    """Makes the folder ready for the results of this model with these options.
+def what_to_start(out: Path, weights: Path, args: argparse.Namespace) -> Callable[[], None] | None:
+    """What makes the folder ready for the results of this model with these options, to be called before the first.
+
+    Returns:
+        None if it has such results, and more can be added.
 
     Raises:
         UserError: It has results of another model, or with other options, or files that are no transcripts.
     """
+    from espnet2_sop.transcribe import formats
+
+    partial = out / origin.PARTIAL
     names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "dtype")
     now = {
         "options": {name: getattr(args, name) for name in names},
         "files": {"model": origin.fingerprint(weights), "config": origin.fingerprint(weights.parent / "config.yaml")},
     }
     changed = origin.changes(out, now)
-    if changed and not args.overwrite:
+    files = any(path.name[0] != "." and path.name != origin.NAME for path in out.iterdir())
+    if changed and (files or done(partial)) and not args.overwrite:  # else nothing was made
         raise UserError(
             f"--out {out}: was made with something else ({origin.listed(changed)}); give another folder or --overwrite"
         )
-    if changed is None and not args.overwrite and out.is_dir() and any(path.name[0] != "." for path in out.iterdir()):
+    if changed is None and files and not args.overwrite:
         raise UserError(f"--out {out}: is a folder with other files; give another one, or --overwrite")
-    if args.overwrite:
-        from espnet2_sop.hypotheses import read_partial
-        from espnet2_sop.transcribe import formats
+    if changed == [] and not args.overwrite:
+        return None
 
-        formats.remove(out, [name for name, _ in read_partial(out / origin.PARTIAL, formats.is_row)])
-    if args.overwrite or changed is None:
-        (out / origin.PARTIAL).unlink(missing_ok=True)
+    def start() -> None:
+        formats.remove(out, done(partial))
+        partial.unlink(missing_ok=True)
         origin.write_origin(out, now)
+
+    return start
+
+
+def done(partial: Path) -> list[str]:
+    """The recordings of which earlier calls have kept something."""
+    from espnet2_sop.hypotheses import read_partial
+    from espnet2_sop.transcribe import formats
+
+    return [name for name, _ in read_partial(partial, formats.is_row)]
 
 
 def open_model(args: argparse.Namespace, weights: Path):

@@ -25,7 +25,7 @@ def open_audio(path: str) -> soundfile.SoundFile:
     if os.path.getsize(path) == 0:
         raise UserError(f"{path}: the audio file is empty (0 bytes)")
     try:
-        return soundfile.SoundFile(path)
+        return soundfile.SoundFile(os.fsencode(path))  # soundfile itself takes no name that is no UTF-8
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path}: not a readable audio file ({getattr(error, 'error_string', error)})") from None
 

@@ -110,10 +110,24 @@ def write(out: Path, names: Iterable[str], transcripts: Sequence[Transcript]) ->
                 f.write(content)
 
 
+def present(out: Path, ids: Sequence[str]) -> list[str]:
+    """The formats that a folder has of recordings; none if there are no ids."""
+    whole = [name for name, (file, _) in OF_ALL.items() if ids and (out / file).is_file()]
+    return whole + [kind for kind in OF_EACH if any((out / f"{i}.{kind}").is_file() for i in ids)]
+
+
 def remove(out: Path, ids: Iterable[str]) -> None:
     """Removes the files of all formats; of those with one for each recording, that of these ids."""
-    for path in [*(out / name for name, _ in OF_ALL.values()), *(out / f"{i}.{kind}" for i in ids for kind in OF_EACH)]:
-        path.unlink(missing_ok=True)
+    for name, _ in OF_ALL.values():
+        (out / name).unlink(missing_ok=True)
+    remove_each(out, ids)
+
+
+def remove_each(out: Path, ids: Iterable[str]) -> None:
+    """Removes the files that recordings have for themselves."""
+    for name in ids:
+        for kind in OF_EACH:
+            (out / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def to_row(transcript: Transcript) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from espnet2_sop.errors import UserError
+from espnet2_sop.files import is_name
 from espnet2_sop.mixture.kaldi import read_wav_scp
 
 
@@ -18,7 +19,8 @@ def find_recordings(inputs: Iterable[str | Path]) -> dict[str, str]:
         {id: path} in the order given.
 
     Raises:
-        UserError: Two recordings have one name, a table is broken or has no recordings, or a folder is given.
+        UserError: Two recordings have one name, one has none that can be seen, a table is broken or has no recordings,
+            or a folder is given.
     """
     found: dict[str, str] = {}
     for item in map(Path, inputs):
@@ -30,6 +32,8 @@ def find_recordings(inputs: Iterable[str | Path]) -> dict[str, str]:
                 raise UserError(f"{found[name]} and {path}: both would be named {name}; name them in a wav.scp")
             if "/" in name or name.startswith("."):
                 raise UserError(f"{item}: {name} is no name for a file; take one without / and without a dot in front")
+            if not is_name(name):
+                raise UserError(f"{item}: {name!r} is no name that can be written; name the recording in a wav.scp")
             found[name] = path
     if not found:
         raise UserError(f"{', '.join(map(str, inputs))}: no recordings in it")

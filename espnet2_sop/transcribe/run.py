@@ -1,5 +1,6 @@
 """Transcribing many recordings: in batches, past bad ones, and on where an interrupted run was."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +8,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from espnet2_sop.batches import sorted_batches
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, printable
 from espnet2_sop.hypotheses import append_rows, read_partial
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
-from espnet2_sop.origin import fingerprint
+from espnet2_sop.origin import END, fingerprint
 from espnet2_sop.transcribe.audio import read_recording
 from espnet2_sop.transcribe.formats import Transcript, is_row, of_row, to_row
 
@@ -27,6 +28,7 @@ class Transcriber:
         recordings: {id: path of the audio file}.
         channel: As in `Speech2Text.__call__`.
         partial: File of what is done, which the next call reads; None keeps nothing.
+        start: Called before the first transcript is kept, to make room for it; what `partial` has is not read then.
 
     Attributes:
         bad: {id: why it has no transcript}.
@@ -38,20 +40,22 @@ class Transcriber:
         recordings: Mapping[str, str],
         channel: int | None = None,
         partial: Path | None = None,
+        start: Callable[[], object] | None = None,
     ):
         self.open_model = open_model
         self.recordings = recordings
         self.channel = channel
         self.partial = partial
+        self.start = start
         self.bad: dict[str, str] = {}
         self._done: dict[str, Transcript] = {}
 
     def __call__(self) -> list[Transcript]:
         """The transcripts of all recordings that are not bad, in their order."""
-        prints = self._each(self.recordings, lambda name: fingerprint(self.recordings[name]))
-        for name, row in read_partial(self.partial, is_row) if self.partial else ():
+        prints = self._each(self.recordings, lambda name: contents(self.recordings[name]))
+        for name, row in read_partial(self.partial, is_row) if self.partial and not self.start else ():
             if name in prints and row["file"] == prints[name]:
-                self._done[name] = of_row({**row, "path": self.recordings[name]})
+                self._done[name] = of_row({**row, "path": printable(self.recordings[name])})
         seconds = self._each([name for name in prints if name not in self._done], self._seconds)
         if seconds:
             model = self.open_model()
@@ -73,20 +77,27 @@ class Transcriber:
             left -= seconds
             bar.update(max(min(seconds, bar.total - bar.n), 0))  # a header may say less than there is
 
+        results = None
         try:
             results = model.batch(list(waves.values()), progress=progress)
         except UserError as error:
-            for name in waves if len(waves) > 1 else ():
-                self._recognise(model, [name], bar)
             if len(waves) == 1:
                 self.bad |= {name: f"{self.recordings[name]}: {error}" for name in waves}
+                return
+        if results is None:  # not within `except`: the error keeps what was computed in memory
+            for name in waves:
+                self._recognise(model, [name], bar)
             return
         for (name, wave), talkers in zip(waves.items(), results, strict=True):
-            self._done[name] = Transcript(name, self.recordings[name], round(len(wave) / SAMPLE_RATE, 3), talkers)
+            seconds = round(len(wave) / SAMPLE_RATE, 3)
+            self._done[name] = Transcript(name, printable(self.recordings[name]), seconds, talkers)
         progress(left)  # silence
 
     def _keep(self, name: str, file: str) -> None:
         if self.partial and name in self._done:
+            if self.start:
+                self.start()
+                self.start = None
             with append_rows(self.partial) as append:
                 append({**to_row(self._done[name]), "file": file})
 
@@ -103,3 +114,13 @@ class Transcriber:
             except UserError as error:
                 self.bad[name] = str(error)
         return values
+
+
+def contents(path: str) -> str:
+    """The fingerprint of a file, of one whose middle that leaves out with the time of its last change.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
+    found, about = fingerprint(path), os.stat(path)
+    return f"{found}, modified {about.st_mtime_ns}" if about.st_size > 2 * END else found

@@ -9,6 +9,8 @@ so with a clean background what is within 35 dB of the loudest speech, with a no
 noise, and all of it where levels hardly differ. Nothing below -70 dB is speech.
 """
 
+import math
+
 import numpy as np
 
 from espnet2_sop.errors import UserError
@@ -27,9 +29,12 @@ def check_limits(max_seconds: float, pause_seconds: float) -> None:
     Raises:
         UserError: Names the limit.
     """
-    if not max_seconds >= SHORTEST_LIMIT:
+    for name, value in (("max_seconds", max_seconds), ("pause_seconds", pause_seconds)):
+        if not abs(value) * SAMPLE_RATE < math.inf:
+            raise UserError(f"{name}: {value} is no number of seconds; give a finite one")
+    if max_seconds < SHORTEST_LIMIT:
         raise UserError(f"max_seconds: {max_seconds} is too short for a segment; at least {SHORTEST_LIMIT:g}")
-    if not pause_seconds >= 0.1:
+    if pause_seconds < 0.1:
         raise UserError(f"pause_seconds: {pause_seconds} is no pause between words; at least 0.1")
 
 

@@ -62,7 +62,7 @@ def cues(talkers: Sequence[Talker]) -> list[Cue]:
         for number, run in enumerate(runs, 1):
             following = runs[number][0][0] if number < len(runs) else float("inf")
             start = round(1000 * run[0][0])
-            end = round(1000 * min(max(run[-1][1], run[0][0] + LINGER), following))
+            end = min(start + round(1000 * LONGEST), round(1000 * min(max(run[-1][1], run[0][0] + LINGER), following)))
             found.append(Cue(start, max(end, start + 1), slot, " ".join(word for _, _, word in run)))
     return sorted(found, key=lambda cue: (cue.start, cue.slot))
 

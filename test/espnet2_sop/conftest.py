@@ -301,18 +301,36 @@ def train(make_data, corpus, write_config, data_options, tmp_path_factory):
     return run
 
 
-@pytest.fixture
-def model(options):
-    """A SOPModel of stage 3 with random weights, in evaluation mode."""
+def random_model(values):
+    """A SOPModel with random weights."""
     import torch
 
     from espnet2_sop.assembly import build_model
 
     torch.manual_seed(3)
-    model = build_model(options("sop", ["sop"]))
+    model = build_model(values)
     for p in model.llm.adapter_parameters("sot") + model.llm.adapter_parameters("sop"):
         torch.nn.init.normal_(p, std=0.3)  # LoRA starts at zero: nothing would depend on it
-    return model.eval()
+    return model
+
+
+@pytest.fixture
+def model(options):
+    """A SOPModel of stage 3 with random weights, in evaluation mode."""
+    return random_model(options("sop", ["sop"])).eval()
+
+
+@pytest.fixture(scope="session")
+def package(options, tmp_path_factory):
+    """The run folder of a stage-3 model with random weights."""
+    import torch
+    import yaml
+
+    values = options("sop", ["sop"])
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "config.yaml").write_text(yaml.safe_dump(vars(values)))
+    torch.save(random_model(values).state_dict(), folder / "valid.acc.ave.pth")
+    return folder
 
 
 @pytest.fixture
@@ -322,3 +340,16 @@ def waves():
 
     rng = np.random.default_rng(4)
     return [rng.standard_normal(n).astype("float32") for n in (9000, 16000, 12345)]
+
+
+@pytest.fixture
+def recordings(tmp_path, waves):
+    """Four files: a mixture, the same in two channels of floating point, a longer one, and a silent one."""
+    import numpy as np
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", waves[0], 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "stereo.wav", np.stack([1.5 * waves[0], waves[0] / 2], 1), 16000, subtype="DOUBLE")
+    soundfile.write(tmp_path / "b.flac", np.concatenate(waves) / 5, 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
+    return [str(tmp_path / name) for name in ("a.wav", "stereo.wav", "b.flac", "silent.wav")]

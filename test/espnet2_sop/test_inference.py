@@ -155,6 +155,53 @@ def test_interrupted_decoding_goes_on(model, corpus, tmp_path):
     assert not (tmp_path / "again/.partial.jsonl").exists()
 
 
+def test_files_of_a_prompt_that_is_no_more_are_removed(tmp_path):
+    words = {"onsets": [0.0], "words": [[1, 0.0, 0.1, "one", 0.9]]}
+    row = {"id": "a", "text": "one", "prompt": "one", **words, "seconds": 0.1, "audio": 1.5}
+    write_hypotheses(tmp_path, [row])
+    names = {"hyp.seglst.json", "speed.json", "text"}
+    assert {path.name for path in tmp_path.iterdir()} == names | {"prompt", "onsets", "prompt.ctm"}
+    write_hypotheses(tmp_path, [row | {"prompt": "", "onsets": [], "words": []}])
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["a/dev", "b/../b/dev"], r"a/dev and b/../b/dev: both would be written to out/dev; call again"),
+        (["a/dev/.", "b/dev/eval/.."], "both would be written to out/dev; call again"),
+        (["/"], "/: has no name for a folder in --out out"),
+        (["a/dev", "--batch_seconds", "inf"], "batch_seconds: inf is no limit of a batch"),
+        (["a/dev", "--batch_seconds", "1e305"], r"batch_seconds: 1e\+305 is no limit of a batch"),
+        (["a/dev", "--batch_size", "0"], "batch_size: 0 is no limit of a batch"),
+        (["a/dev", "--beam", "0"], "--beam 0: must be 1 or more"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused_before_anything_is(tmp_path, monkeypatch, options, message):
+    """Two directories of one name would write over each other."""
+    from espnet2_sop.bin import decode
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        decode.main(["--run", "run", "--mode", "sop", "--out", "out", *options])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_is_named_whatever_leads_to_it(tmp_path, monkeypatch):
+    """`.` has the name of the working directory, a link its own."""
+    from pathlib import Path
+
+    from espnet2_sop.bin.decode import output_folders
+
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "dev")
+    monkeypatch.chdir(tmp_path / "dev")
+    assert output_folders([".", "../link"], Path("out")) == {
+        Path("."): Path("out/dev"),
+        Path("../link"): Path("out/link"),
+    }
+
+
 def test_partial_file_of_nothing(tmp_path):
     assert list(read_partial(tmp_path / "none", is_row)) == []
 

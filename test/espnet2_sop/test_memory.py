@@ -2,11 +2,12 @@
 
 import argparse
 
+import numpy as np
 import pytest
 import torch
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.memory import advice, in_one_line
+from espnet2_sop.memory import advice, in_one_line, within_memory
 
 ARGS = {"batch_bins": 640, "valid_batch_bins": 900, "accum_grad": 2, "encoder_conf": {}, "llm_conf": {}}
 
@@ -52,3 +53,22 @@ def test_other_errors_stay_as_they_are():
     with pytest.raises(RuntimeError, match="shapes") as raised, in_one_line(args()):
         raise RuntimeError("shapes cannot be multiplied") from cause
     assert raised.value.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda: torch.empty(2**60, dtype=torch.uint8),
+        lambda: np.empty(2**60, np.uint8),
+        lambda: bytearray(2**62),
+    ],
+)
+def test_recognition_is_told_which_limits_to_lower(fill):
+    message = "^out of memory: give a smaller --a, --b or --c$"
+    with pytest.raises(UserError, match=message), within_memory("--a", "--b", "--c"):
+        fill()
+
+
+def test_other_errors_of_recognition_stay_as_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), within_memory("a", "b"):
+        raise RuntimeError("shapes cannot be multiplied")

@@ -1,5 +1,8 @@
 """If these fail, old results pass for those of new options, or are made again for nothing."""
 
+import pytest
+
+from espnet2_sop.errors import UserError
 from espnet2_sop.origin import END, NAME, changes, fingerprint, listed, write_origin
 
 
@@ -21,6 +24,23 @@ def test_nothing_changes_until_an_option_or_a_file_does(tmp_path):
 def test_message_names_the_first_changes():
     assert listed(["a", "b"]) == "a; b"
     assert listed(list("abcde")) == "a; b; c; and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("", "cannot be read (Is a directory)"),
+        ("file/a.wav", "cannot be read (Not a directory)"),
+        ("a" * 300, "cannot be read (File name too long)"),
+        ("a\0b", "cannot be read (embedded null byte)"),
+        ("none", "no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, path, reason):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError) as refused:
+        fingerprint(tmp_path / path)
+    assert str(refused.value).endswith(f": {reason}")
 
 
 def test_fingerprint_sees_both_ends_and_the_size(tmp_path):

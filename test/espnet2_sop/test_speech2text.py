@@ -1,38 +1,15 @@
-"""The Python API and `espnet2-sop transcribe` with tiny models."""
+"""The Python API with tiny models."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import soundfile
 
-from espnet2_sop.cli import run
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi
 
 RATE = 16000
-
-
-@pytest.fixture(scope="module")
-def package(options, tmp_path_factory):
-    """The run folder of a stage-3 model with random weights."""
-    import torch
-    import yaml
-
-    from espnet2_sop.assembly import build_model
-
-    torch.manual_seed(3)
-    values = options("sop", ["sop"])
-    model = build_model(values)
-    for p in model.llm.adapter_parameters("sot") + model.llm.adapter_parameters("sop"):
-        torch.nn.init.normal_(p, std=0.3)
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "config.yaml").write_text(yaml.safe_dump(vars(values)))
-    torch.save(model.state_dict(), folder / "valid.acc.ave.pth")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +17,6 @@ def speech2text(package):
     from espnet2_sop import Speech2Text
 
     return Speech2Text.from_pretrained(package)
-
-
-@pytest.fixture
-def recordings(tmp_path, waves):
-    """Four files: a mixture, the same in two channels of floating point, a longer one, and a silent one."""
-    soundfile.write(tmp_path / "a.wav", waves[0], RATE, subtype="FLOAT")
-    soundfile.write(tmp_path / "stereo.wav", np.stack([1.5 * waves[0], waves[0] / 2], 1), RATE, subtype="DOUBLE")
-    soundfile.write(tmp_path / "b.flac", np.concatenate(waves) / 5, RATE)
-    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
-    return [str(tmp_path / name) for name in ("a.wav", "stereo.wav", "b.flac", "silent.wav")]
 
 
 def plain(talkers):
@@ -172,7 +139,8 @@ def test_other_types_of_numbers(package, waves, dtype):
         ({"num_beams": 0}, "num_beams: 0; 1 is greedy"),
         ({"checkpoint": "best.pth"}, "no best.pth in it"),
         ({"max_seconds": 1}, "max_seconds: 1 is too short"),
-        ({"batch_size": 0}, "batch_size: 0 leaves nothing in a batch"),
+        ({"batch_size": 0}, "batch_size: 0 is no limit of a batch"),
+        ({"batch_seconds": float("inf")}, "batch_seconds: inf is no limit of a batch"),
     ],
 )
 def test_bad_choices(package, change, message):
@@ -208,103 +176,3 @@ def test_checkpoints_of_a_run(tmp_path):
     (tmp_path / "config.yaml").write_text("token_list: []\n")
     with pytest.raises(UserError, match="trained with --task asr"):
         find_weights(tmp_path)
-
-
-# ------------------------------------------------------------------------------------------------ the command
-
-
-def transcribe(package, *argv):
-    return run("transcribe", ["--model", str(package), *map(str, argv)])
-
-
-def test_one_recording_is_printed(package, speech2text, recordings, capsys):
-    assert transcribe(package, recordings[0]) == 0
-    expected = " <sc> ".join(talker.text for talker in speech2text(recordings[0]))
-    assert capsys.readouterr().out == f"a {expected}\n"
-    assert transcribe(package, *recordings) == 1
-    assert "--out: several recordings or formats need a folder" in capsys.readouterr().err
-
-
-def test_all_formats_and_a_bad_file(package, speech2text, recordings, tmp_path, capsys):
-    """The good ones are there, the bad one is named, the status says so; then it is mended and only it is done."""
-    out, bad = tmp_path / "out", tmp_path / "bad.wav"
-    bad.write_text("no audio")
-    argv = [*recordings, bad, "--out", out, "--format", "text", "json", "seglst", "stm", "vtt", "srt"]
-    assert transcribe(package, *argv) == 1
-    err = capsys.readouterr().err
-    assert "bad.wav: not a readable audio file" in err and "1 of 5 recordings have no transcript" in err
-    texts = read_kaldi(out / "text")
-    assert list(texts) == ["a", "stereo", "b", "silent"] and texts["silent"] == "" and texts["a"] == texts["stereo"]
-    rows = json.loads((out / "transcripts.json").read_text())
-    assert [[t["text"] for t in row["talkers"]] for row in rows] == [
-        [t.text for t in speech2text(p)] for p in recordings
-    ]
-    names = {"text", "transcripts.json", "hyp.seglst.json", "hyp.stm", "origin.json"}
-    names |= {f"{name}.{kind}" for name in texts for kind in ("vtt", "srt")}
-    assert {path.name for path in out.iterdir() if path.name[0] != "."} == names
-    before = (out / "text").read_text()
-    soundfile.write(bad, soundfile.read(recordings[0])[0], RATE, subtype="FLOAT")
-    lines = (out / ".partial.jsonl").read_text().splitlines()
-    assert transcribe(package, *argv) == 0
-    assert (out / ".partial.jsonl").read_text().splitlines()[:-1] == lines, "the others were not done again"
-    assert (out / "text").read_text() == before + before.splitlines(keepends=True)[0].replace("a ", "bad ", 1)
-
-
-def test_what_is_done_is_kept_and_other_models_are_refused(package, recordings, tmp_path, capsys, monkeypatch):
-    from espnet2_sop.bin import transcribe as command
-
-    out = tmp_path / "out"
-    assert transcribe(package, *recordings[:2], "--out", out) == 0
-    texts = (out / "text").read_text()
-    partial = out / ".partial.jsonl"
-    whole = partial.read_text()
-    first, second = whole.splitlines(keepends=True)
-    broken = ["{}\n", "1\n", '{"id": "stereo"}\n', second.replace('"words"', '"other"'), "\ufffd\n"]
-    partial.write_text(first + "".join(broken) + second[:40])  # killed while writing
-    (out / "text").unlink()
-    assert transcribe(package, *recordings[:2], "--out", out) == 0
-    assert (out / "text").read_text() == texts
-    assert partial.read_text().startswith(whole.splitlines(keepends=True)[0]) and partial.read_text().endswith("}\n")
-    with monkeypatch.context() as patched:  # nothing left: no model is opened for another format
-        patched.setattr(command, "open_model", None)
-        assert transcribe(package, *recordings[:2], "--out", out, "--format", "stm") == 0
-    assert (out / "hyp.stm").is_file()
-    capsys.readouterr()
-    assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc") == 1
-    err = capsys.readouterr().err
-    assert (
-        'was made with something else (options.mode was null, is "ctc")' in err and (out / "text").read_text() == texts
-    )
-    assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc", "--overwrite") == 0
-    assert (out / "text").read_text() != texts and not (out / "hyp.stm").exists(), "nothing of the other model is left"
-    soundfile.write(recordings[1], np.zeros(RATE), RATE)  # another recording of the same name
-    assert transcribe(package, *recordings[:2], "--out", out, "--mode", "ctc") == 0
-    assert read_kaldi(out / "text")["stereo"] == ""
-
-
-def test_a_folder_of_something_else_is_left_alone(package, recordings, tmp_path, capsys):
-    """A data directory has a `text`, too."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/text").write_text("m1 red\n")
-    assert transcribe(package, recordings[0], "--out", tmp_path / "data") == 1
-    assert "is a folder with other files" in capsys.readouterr().err
-    assert (tmp_path / "data/text").read_text() == "m1 red\n"
-
-
-def test_a_recording_too_long_for_the_llm_does_not_stop_the_others(package, recordings, tmp_path, capsys, monkeypatch):
-    """It fails in the batch of all; they are done one by one."""
-    from espnet2_sop import Speech2Text
-
-    opened = Speech2Text.from_pretrained
-
-    def small(*args, **kwargs):
-        speech2text = opened(*args, **kwargs)
-        llm = speech2text.decoder.model.llm.base.config
-        llm.max_position_embeddings = 14
-        return speech2text
-
-    monkeypatch.setattr(Speech2Text, "from_pretrained", small)
-    assert transcribe(package, *recordings, "--out", tmp_path / "out") == 1
-    err = capsys.readouterr().err
-    assert "b.flac: the prompt of a mixture" in err and err.count("no transcript:") == 1
-    assert list(read_kaldi(tmp_path / "out/text")) == ["a", "stereo", "silent"]

@@ -117,7 +117,8 @@ def decode_again(argv, out, capsys):
     decode.main(argv)
     assert (out / "text").stat().st_mtime_ns == written
     assert capsys.readouterr().out == f"{out}: decoded already\n"
-    (out / ".partial.jsonl").write_text(json.dumps({"id": read_first_id(out), "text": "of an earlier run"}) + "\n")
+    row = {"id": read_first_id(out), "text": "of an earlier run", "prompt": "", "onsets": [], "words": []}
+    (out / ".partial.jsonl").write_text(json.dumps(row | {"seconds": 0.1, "audio": 1.0}) + "\n")
     decode.main([*argv, "--beam", "2"])
     assert capsys.readouterr().out.startswith(f"{out}: is decoded anew: options.beam was 1, is 2\n")
     assert "of an earlier run" not in (out / "text").read_text()
@@ -126,6 +127,11 @@ def decode_again(argv, out, capsys):
     torch.save({k: v + 0.1 for k, v in torch.load(Path(argv[1]) / argv[3], weights_only=True).items()}, other)
     decode.main([*argv[:3], other.name, *argv[4:], "--beam", "2"])
     assert f"{out}: is decoded anew: files.checkpoint was " in capsys.readouterr().out
+    of_prompt = [out / name for name in ("prompt", "onsets", "prompt.ctm")]
+    for path in of_prompt:
+        path.write_text("of an earlier run\n")
+    decode.main([*argv, "--sop_source", "none"])
+    assert not any(path.exists() for path in of_prompt)
 
 
 def read_first_id(out):

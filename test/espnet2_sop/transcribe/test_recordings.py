@@ -1,5 +1,7 @@
 """If these fail, transcripts get the names of other recordings."""
 
+import os
+
 import pytest
 
 from espnet2_sop.errors import UserError
@@ -27,6 +29,16 @@ def test_bad_tables_and_names(tmp_path, lines, others, message):
     (tmp_path / "wav.scp").write_text(lines)
     with pytest.raises(UserError, match=message):
         find_recordings([tmp_path / "wav.scp", *others])
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\xe2\x80\x8bb", b" ", b"a\x07"])
+def test_names_that_cannot_be_written_are_refused(tmp_path, name):
+    """No UTF-8, a character without width, nothing but blanks, a bell; a wav.scp names them."""
+    path = os.fsdecode(name + b".wav")
+    with pytest.raises(UserError, match="is no name that can be written; name the recording in a wav.scp") as refused:
+        find_recordings(["a.wav", path])
+    assert str(refused.value).isprintable()
+    assert find_recordings(["a b.wav"]) == {"a_b": "a b.wav"}
 
 
 def test_folders_are_refused(tmp_path):

@@ -67,3 +67,5 @@ def test_limits_must_leave_a_choice():
         check_limits(30, 0)
     with pytest.raises(UserError, match="max_seconds: nan"):
         check_limits(float("nan"), 1)
+    with pytest.raises(UserError, match="pause_seconds: inf is no number of seconds"):
+        check_limits(30, float("inf"))

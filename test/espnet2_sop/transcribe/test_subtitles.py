@@ -67,6 +67,11 @@ def test_long_speech_is_cut_into_readable_cues():
     assert any(cue.text.startswith("word41 ") for cue in found), "a new cue behind the pause"
 
 
+def test_a_word_that_is_spread_over_a_long_segment_is_not_shown_for_all_of_it():
+    (cue,) = cues([Talker("hello", (), None, 0.9, "", (), 1, 2.0, 30.0)])
+    assert (cue.start, cue.end) == (2000, 2000 + 1000 * LONGEST)
+
+
 def test_nothing_said_is_an_empty_file():
     assert vtt([]) == "WEBVTT\n" and srt([]) == ""
 
@@ -89,6 +94,7 @@ def test_any_talkers_are_valid_subtitles(said):
         heard = tuple(TimedWord(slot, round(10 * number + 0.5 * i, 3), 0.08, w, 1) for i, w in enumerate(prompt))
         onset = heard[0].start if heard else None
         talkers.append(Talker(" ".join(words), (), onset, 1, "", heard, slot, 10.0 * number, 10.0 * number + 10))
+    assert all(cue.end - cue.start <= 1000 * LONGEST for cue in cues(talkers))
     shown = read_vtt(vtt(talkers))
     assert all(start < end for start, end, *_ in shown)
     assert [start for start, *_ in shown] == sorted(start for start, *_ in shown)
