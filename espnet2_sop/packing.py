@@ -150,9 +150,8 @@ def copy_vocabulary(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in VOCABULARY:
         if (source / name).is_file():
-            (folder / name).write_bytes(
-                (source / name).read_bytes()
-            )  # shutil would name the source if the disk is full
+            # not by shutil, which would name the source if the disk is full
+            (folder / name).write_bytes((source / name).read_bytes())
     if not (folder / "vocabulary.json").is_file():
         raise UserError(f"ctc_vocab: {source} has no vocabulary.json; is this the folder in which the run was made?")
 
