@@ -278,7 +278,7 @@ def test_entries(fuzzing, scored, tmp_path):
     """`table --append` keeps what was in the file, and reads what others have left in the experiment."""
     from espnet2_sop.scoring.entry import decoders, entry_name, run_row
 
-    speed = written(scored / "speed.json", json.dumps({"gpu": None, "threads": 2}))
+    speed = written(scored / "speed.json", json.dumps({"real_time_factor": 0.1, "gpu": None, "threads": 2}))
     fuzzing.fuzz(speed, lambda: decoders(tmp_path / "exp"))
     run = written(tmp_path / "exp/stage1_sot/config.yaml", "seed: 1\nmodel_conf: {trainable: [sot]}\nllm_conf: {}\n")
     fuzzing.fuzz(run, lambda: (run_row("sot", run), entry_name([], {"sot": run})))
