@@ -163,4 +163,5 @@ def report(bad: dict[str, str], number: int) -> None:
     for reason in bad.values():
         print(f"espnet2-sop transcribe: no transcript: {reason}", file=sys.stderr)
     if bad:
-        raise UserError(f"{len(bad)} of {number} recordings have no transcript, see above; the others are done")
+        rest = "; the others are done" if len(bad) < number else ""
+        raise UserError(f"{len(bad)} of {number} recordings have no transcript, see above{rest}")

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 MARGIN = 10.0  # log-odds of a token against blank for a frame that lies on its embedding
 OTHERS = 2000  # tokens of the vocabulary that compete with those of the targets
-START_SCALE = 0.05
+START_SCALE = 0.05  # of the weights of a new projector
 
 
 class EmbeddingCTC(nn.Module):
@@ -61,8 +61,8 @@ class EmbeddingCTC(nn.Module):
         ids = torch.tensor([token for target in targets for token in target], device=frames.device, dtype=torch.long)
         tokens = torch.cat([ids, self._others().to(ids)]).unique()
         log_probs = self.log_probs(frames, tokens).transpose(0, 1)
-        targets = torch.searchsorted(tokens, ids)
-        return F.ctc_loss(log_probs, targets, lengths, sizes, blank=len(tokens), reduction="none", zero_infinity=True)
+        places = torch.searchsorted(tokens, ids)
+        return F.ctc_loss(log_probs, places, lengths, sizes, blank=len(tokens), reduction="none", zero_infinity=True)
 
     def _others(self) -> torch.Tensor:
         size = len(self.tables[0].weight)

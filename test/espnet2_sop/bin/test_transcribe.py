@@ -42,7 +42,11 @@ def test_all_formats_and_a_bad_file(package, speech2text, recordings, tmp_path, 
     argv = [*recordings, bad, "--out", out, "--format", "text", "json", "seglst", "stm", "vtt", "srt"]
     assert transcribe(package, *argv) == 1
     err = capsys.readouterr().err
-    assert "bad.wav: not a readable audio file" in err and "1 of 5 recordings have no transcript" in err
+    assert "bad.wav: not a readable audio file" in err
+    assert err.endswith("1 of 5 recordings have no transcript, see above; the others are done\n")
+    (tmp_path / "worse.wav").write_text("no audio")
+    assert transcribe(package, bad, tmp_path / "worse.wav", "--out", tmp_path / "none") == 1
+    assert capsys.readouterr().err.endswith("2 of 2 recordings have no transcript, see above\n")
     texts = read_kaldi(out / "text")
     assert list(texts) == ["a", "stereo", "b", "silent"] and texts["silent"] == "" and texts["a"] == texts["stereo"]
     rows = json.loads((out / "transcripts.json").read_text())
