@@ -49,6 +49,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             (whose other loss takes the place of CE), 0 for `sot` and `sop`. With more than 0, stage 1 trains the
             Separator and the heads, too.
         ctc_stop_gradient: The Separator reads frames without gradient, so that CTC does not change the encoder.
+        all_heads: With objective `align`, every head writes a single talker, not the first alone: all of them find
+            words in the frames before mixtures teach them whom to follow.
         extract_feats_in_collect_stats: Read by ESPnet's trainer; shapes come from the manifest, so it is false.
     """
 
@@ -69,6 +71,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         sop_corruption: float = 0.0,
         ctc_weight: float | None = None,
         ctc_stop_gradient: bool = False,
+        all_heads: bool = False,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__(encoder, downsampler, separator, ctc, tap, trainable, ctc_stop_gradient)
@@ -80,6 +83,9 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         self.vocabulary = vocabulary
         self.prompt = prompt
         self.sop_corruption = sop_corruption
+        if all_heads and objective != "align":
+            raise UserError(f"model_conf.all_heads: heads of empty slots learn to stay silent in objective {objective}")
+        self.all_heads = all_heads
         self.embedding_ctc: EmbeddingCTC | None = None
         if objective == "align":
             self.embedding_ctc = EmbeddingCTC(llm.base.get_input_embeddings())
@@ -265,6 +271,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         """Mean over slots and mixtures of the CTC loss, slot i against the talker who starts i-th."""
         slots = range(1, self.num_talkers + 1)
         targets = [(talker_texts[f"text_spk{i}"].clamp(min=0), talker_texts[f"text_spk{i}_lengths"]) for i in slots]
+        if self.all_heads:
+            targets = for_all_heads(targets)
         losses, impossible = self.ctc.loss(log_probs, lengths, targets)
         stats = {f"loss_spk{i}": losses[:, i - 1].mean().detach() for i in slots}
         stats["too_long"] = impossible.float().sum()
@@ -291,6 +299,22 @@ def mean_share(counted: int, mixtures: int, device) -> torch.Tensor:
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(total)
     return total[1] / (total[0].clamp(min=1) * mixtures)
+
+
+def for_all_heads(targets: list[tuple[torch.Tensor, torch.Tensor]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The talker of each single-talker row as the target of all slots; rows of several talkers stay.
+
+    Args:
+        targets: For each slot ids (B, U_i), padded with anything, and lengths (B,).
+    """
+    first, length = targets[0]
+    single = torch.stack([n for _, n in targets])[1:].sum(0) == 0
+    copied = [targets[0]]
+    for ids, n in targets[1:]:
+        width = max(ids.size(1), first.size(1))
+        ids, spoken = (torch.nn.functional.pad(x, (0, width - x.size(1))) for x in (ids, first))
+        copied.append((torch.where(single[:, None], spoken, ids), torch.where(single, length, n)))
+    return copied
 
 
 def token_error(hypotheses: list[list[int]], references: list[list[int]], device) -> torch.Tensor:

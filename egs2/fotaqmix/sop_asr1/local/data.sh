@@ -45,7 +45,7 @@ prepare fixed dev "${options[@]}" --talkers 1 2 3 --condition both --number 10 -
 pools test
 for talkers in 1 2 3; do
     for condition in clean noisy; do
-        prepare fixed test "${options[@]}" --talkers "${talkers}" --condition "${condition}" --number 300 \
+        prepare fixed test "${options[@]}" --talkers "${talkers}" --condition "${condition}" --number 150 \
             --out "${datadir}/test_${talkers}mix_${condition}"
     done
 done
