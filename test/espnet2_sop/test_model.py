@@ -5,7 +5,7 @@ import torch
 from espnet2_sop.assembly import build_model, check_checkpoint, load_checkpoint
 from espnet2_sop.ctc.serialized import TalkerTokens
 from espnet2_sop.errors import UserError
-from espnet2_sop.model import SOPModel, token_error
+from espnet2_sop.model import SOPModel, for_all_heads, token_error
 
 STAGES = {
     "align": ["encoder", "downsampler", "separator", "ctc", "projector"],
@@ -75,7 +75,7 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
 def test_alignment_counts_single_talkers_only(options, waves):
     """Whatever else is in the batch and however it is padded; a batch without single talkers has the loss 0."""
     torch.manual_seed(0)
-    model = build_model(options("align", STAGES["align"])).eval()
+    model = build_model(options("align", [], model_conf=conf)).eval()
     long = [np.tile(wave, 4) for wave in waves]
     texts = ["GO", "TAKE THE KEY", "ONE <sc> TWO"]
     alone = [model(**make_batch(model, [w], [t]))[1]["loss_align"] for w, t in zip(long[:2], texts, strict=False)]
@@ -381,3 +381,40 @@ def test_accuracy_is_the_share_of_labels_that_are_the_most_likely_token(options,
     right = (choices() == batch["text"][0]).float()
     assert 0 < right.mean() < 1
     torch.testing.assert_close(model(**batch)[1]["acc"].squeeze(), right.mean())
+
+
+def test_all_heads_write_a_single_talker_and_mixtures_keep_their_slots(options, waves):
+    """Targets against a loop over rows; the loss of a single talker is then the sum of what each head alone gives."""
+    conf = {"objective": "align", "trainable": STAGES["align"]}
+    model = build_model(options("align", [], model_conf=conf | {"all_heads": True})).eval()
+    plain = build_model(options("align", [], model_conf=conf)).eval()
+    plain.load_state_dict(model.state_dict())
+    batch = make_batch(model, waves, TEXTS)
+    rows = [[batch[f"text_spk{i}"][b, : batch[f"text_spk{i}_lengths"][b]].tolist() for i in (1, 2, 3)] for b in range(3)]
+    expected = [[row[0]] * 3 if not row[1] and not row[2] else row for row in rows]
+    assert expected[1] == [rows[1][0]] * 3 and expected[::2] == rows[::2]
+    given = [(batch[f"text_spk{i}"], batch[f"text_spk{i}_lengths"]) for i in (1, 2, 3)]
+    got = for_all_heads(given)
+    assert [[ids[b, : n[b]].tolist() for ids, n in got] for b in range(3)] == expected
+
+    with torch.no_grad():
+        every, alone = model(**batch)[1], plain(**batch)[1]
+        assert every["loss_spk1"] == alone["loss_spk1"] and every["loss_spk2"] != alone["loss_spk2"]
+        log_probs, lengths = model.ctc_log_probs(model.encode(batch["speech"], batch["speech_lengths"]))
+        ids = torch.tensor(rows[1][0])
+        slow = [
+            torch.nn.functional.ctc_loss(
+                head[1, : lengths[1]], ids, lengths[1], torch.tensor(len(ids)), model.ctc.blank, reduction="sum"
+            )
+            for head in log_probs
+        ]
+        silent = [alone[f"loss_spk{i}"] * 3 for i in (2, 3)]
+        empty = [-head[1, : lengths[1], model.ctc.blank].sum() for head in log_probs]
+    for i in (2, 3):
+        change = slow[i - 1] - empty[i - 1]
+        torch.testing.assert_close(every[f"loss_spk{i}"] * 3, silent[i - 2] + change, atol=1e-3, rtol=1e-4)
+
+
+def test_all_heads_is_for_alignment_only(options):
+    with pytest.raises(UserError, match="all_heads.*objective ctc"):
+        build_model(options("ctc", [], model_conf={"objective": "ctc", "trainable": ["ctc"], "all_heads": True}))
