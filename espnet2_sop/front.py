@@ -1,5 +1,6 @@
 """What comes before the LLM: speech to frames and, by Separator and serialized CTC, to a first transcript."""
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -17,6 +18,11 @@ def kept_level(trainable: Sequence[str], tap: int) -> int:
         0 for the encoder's frames, `tap` where the downsampler is frozen, too: everything is computed from there.
     """
     return 0 if "downsampler" in trainable else tap
+
+
+def arithmetic(dtype: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """In it matrix products are of `dtype`; float32 leaves them as they are."""
+    return contextlib.nullcontext() if dtype == "float32" else torch.autocast(device.type, getattr(torch, dtype))
 
 
 class FrontEnd(nn.Module):
@@ -60,9 +66,10 @@ class FrontEnd(nn.Module):
 
     def encode(self, speech: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Waveforms (B, T), (B,) -> frames and lengths of the encoder and of every downsampling block."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and "encoder" in self.trainable):
+        learns = torch.is_grad_enabled() and "encoder" in self.trainable
+        with torch.set_grad_enabled(learns), arithmetic(self.encoder.dtype, speech.device):
             frames, lengths = self.encoder(speech, lengths)
-        return self.downsample(frames, lengths)
+        return self.downsample(frames.float(), lengths)
 
     def downsample(self, frames: torch.Tensor, lengths: torch.Tensor, level: int = 0) -> list:
         """Goes on from frames of a level.

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
-from espnet2_sop.encoder.abs_encoder import AbsEncoder
+from espnet2_sop.encoder.abs_encoder import AbsEncoder, require_dtype
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
 from espnet2_sop.pretrained import ATTENTION, load_pretrained
@@ -25,6 +25,7 @@ class HuggingFaceEncoder(AbsEncoder):
         revision: Git revision of the hub repository.
         config: Keys of the model's own configuration to change, e.g. `{mask_time_prob: 0.05}`.
         gradient_checkpointing: Trade time for memory in the Transformer.
+        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; the weights stay float32.
         normalize: Bring each waveform to zero mean and unit variance first (WavLM-Large expects it).
     """
 
@@ -34,9 +35,11 @@ class HuggingFaceEncoder(AbsEncoder):
         revision: str = "main",
         config: dict | None = None,
         gradient_checkpointing: bool = False,
+        dtype: str = "float32",
         normalize: bool = True,
     ):
         super().__init__()
+        self.dtype = require_dtype(dtype)
         settings = read_settings(pretrained, revision, config or {}, FAMILIES)
         self.ssl = load_pretrained(
             AutoModel.from_pretrained, pretrained, OPTION, revision=revision, config=settings, dtype=torch.float32

@@ -75,7 +75,7 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
 def test_alignment_counts_single_talkers_only(options, waves):
     """Whatever else is in the batch and however it is padded; a batch without single talkers has the loss 0."""
     torch.manual_seed(0)
-    model = build_model(options("align", [], model_conf=conf)).eval()
+    model = build_model(options("align", STAGES["align"])).eval()
     long = [np.tile(wave, 4) for wave in waves]
     texts = ["GO", "TAKE THE KEY", "ONE <sc> TWO"]
     alone = [model(**make_batch(model, [w], [t]))[1]["loss_align"] for w, t in zip(long[:2], texts, strict=False)]
@@ -390,7 +390,9 @@ def test_all_heads_write_a_single_talker_and_mixtures_keep_their_slots(options, 
     plain = build_model(options("align", [], model_conf=conf)).eval()
     plain.load_state_dict(model.state_dict())
     batch = make_batch(model, waves, TEXTS)
-    rows = [[batch[f"text_spk{i}"][b, : batch[f"text_spk{i}_lengths"][b]].tolist() for i in (1, 2, 3)] for b in range(3)]
+    rows = [
+        [batch[f"text_spk{i}"][b, : batch[f"text_spk{i}_lengths"][b]].tolist() for i in (1, 2, 3)] for b in range(3)
+    ]
     expected = [[row[0]] * 3 if not row[1] and not row[2] else row for row in rows]
     assert expected[1] == [rows[1][0]] * 3 and expected[::2] == rows[::2]
     given = [(batch[f"text_spk{i}"], batch[f"text_spk{i}_lengths"]) for i in (1, 2, 3)]
