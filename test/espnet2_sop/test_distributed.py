@@ -7,12 +7,16 @@ import sys
 import pytest
 import torch
 
-PARTS = {"sot": ["downsampler", "projector", "sot"], "ctc": ["separator", "ctc"]}
+PARTS = {
+    "align": ["downsampler", "separator", "ctc", "projector"],
+    "sot": ["downsampler", "projector", "sot"],
+    "ctc": ["separator", "ctc"],
+}
 WORKER = """
 import sys, torch
 from espnet2_sop.bin import train
-for objective in ("sot", "ctc"):
-    train.main([word.format(objective=objective) for word in sys.argv[1:]])
+for objective in sys.argv[1].split():
+    train.main([word.format(objective=objective) for word in sys.argv[2:]])
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 """
@@ -20,14 +24,14 @@ for objective in ("sot", "ctc"):
 
 @pytest.fixture(scope="module")
 def start(make_data, corpus, write_config, data_options, tmp_path_factory):
-    """Starts a process that trains objectives `sot` and `ctc` for an epoch: start(folder, *options)."""
+    """Starts a process that trains each objective for an epoch: start(folder, *options)."""
     # batches of 3, 5 and 6 mixtures: shares differ, and none is a lone mixture, which the log of two would count twice
     rule = {"mixtures_per_epoch": 14, "talkers": {1: 0.4, 2: 0.3, 3: 0.3}, "noise_prob": 0, "speed": [1, 1]}
     root = make_data(tmp_path_factory.mktemp("distributed"), [corpus.csv[2]], **rule)
     for objective, parts in PARTS.items():
         write_config(
             root / f"{objective}.yaml",
-            model_conf={"objective": objective, "trainable": parts},
+            model_conf={"objective": objective, "trainable": parts, "all_heads": objective == "align"},
             separator_conf={"dropout": 0.0},
             llm_conf={"adapters": {"sot": {"lora_dropout": 0.0}, "sop": {}}},
             batch_bins=100000,
@@ -40,7 +44,9 @@ def start(make_data, corpus, write_config, data_options, tmp_path_factory):
     def run(folder, *options):
         argv = ["--config", f"{root}/{{objective}}.yaml", "--output_dir", f"{root / folder}/{{objective}}"]
         argv += [*data_options(root / "train/simulation.yaml", root / "dev"), "--dist_backend", "gloo", *options]
-        return subprocess.Popen([sys.executable, "-c", WORKER, *argv], stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", WORKER, " ".join(PARTS), *argv], stderr=subprocess.PIPE, text=True
+        )
 
     run.root = root
     return run
@@ -76,16 +82,19 @@ def test_two_processes_get_the_weights_of_one(runs, objective):
 def test_two_processes_report_the_loss_of_one(runs, objective):
     one, two = (torch.load(run / objective / "checkpoint.pth", weights_only=False)["reporter"] for run in runs)
     for mode in ("train", "valid"):
-        for key in ("loss", "acc") if objective == "sot" else ("loss",):
+        for key in {"sot": ("loss", "acc"), "align": ("loss", "loss_align"), "ctc": ("loss",)}[objective]:
             assert two["stats"][1][mode][key] == pytest.approx(one["stats"][1][mode][key], rel=1e-4), (mode, key)
 
 
 def test_the_test_would_notice(runs):
     """The training must have moved the weights far more than the tolerance."""
-    for objective, part in (("sot", "projector."), ("ctc", "ctc.")):
-        one, other = (
-            torch.load(runs[0] / name / "1epoch.pth", weights_only=True)
-            for name in (objective, *(set(PARTS) - {objective}))
-        )
+    trained = {name: torch.load(runs[0] / name / "1epoch.pth", weights_only=True) for name in PARTS}
+    for objective, other, part in (
+        ("sot", "ctc", "projector."),
+        ("ctc", "sot", "ctc."),
+        ("align", "sot", "projector."),
+        ("align", "ctc", "ctc."),
+    ):
+        one, other = trained[objective], trained[other]
         assert max((v - other[k]).abs().max() for k, v in one.items() if k.startswith(part)) > 1e-3
     assert os.path.isfile(runs[1] / "sot/valid.loss.ave.pth")
