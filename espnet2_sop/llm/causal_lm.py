@@ -130,9 +130,9 @@ class AdaptedCausalLM(nn.Module):
             self.merged = True
 
     def adapter_parameters(self, name: str) -> list[nn.Parameter]:
-        """Parameters of one adapter; the `<sc>` row belongs to the first one."""
+        """Parameters of one adapter; the `<sc>` row belongs to `sot`, wherever it stands in the configuration."""
         own = [p for key, p in self.peft.named_parameters() if f".{name}." in key and "lora_" in key]
-        if name == next(iter(self.peft.peft_config)):
+        if name == "sot":
             own += [p for p in (self.sc_input, self.sc_output) if p is not None]
         return own
 

@@ -56,6 +56,14 @@ def test_each_stage_trains_its_modules_and_no_other(objective, options, waves):
         assert (name in moved) == expected, name
 
 
+def test_row_of_sc_is_trained_in_stage_1_alone(options, tiny_llm):
+    """Configurations that are merged come with their keys sorted, `sop` before `sot`."""
+    for names in (("sot", "sop"), ("sop", "sot")):
+        conf = {"pretrained": tiny_llm, "adapters": {name: {} for name in names}}
+        rows = [build_model(options(o, STAGES[o], llm_conf=conf)).llm.sc_input.requires_grad for o in ("sot", "sop")]
+        assert rows == [True, False], names
+
+
 @pytest.mark.parametrize("objective", ["sot", "ctc", "sop"])  # joint weighs two means with different counts
 def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
     """Neither speech, prompt nor text padding may leak into a row's loss."""
