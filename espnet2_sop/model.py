@@ -84,7 +84,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         self.prompt = prompt
         self.sop_corruption = sop_corruption
         if all_heads and objective != "align":
-            raise UserError(f"model_conf.all_heads: heads of empty slots learn to stay silent in objective {objective}")
+            raise UserError(f"model_conf.all_heads is for objective align, not for {objective}; leave it out")
         self.all_heads = all_heads
         self.embedding_ctc: EmbeddingCTC | None = None
         if objective == "align":
