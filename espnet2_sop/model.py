@@ -305,7 +305,10 @@ def for_all_heads(targets: list[tuple[torch.Tensor, torch.Tensor]]) -> list[tupl
     """The talker of each single-talker row as the target of all slots; rows of several talkers stay.
 
     Args:
-        targets: For each slot ids (B, U_i), padded with anything, and lengths (B,).
+        targets: For each of S slots ids (B, U_i), padded with anything, and lengths (B,).
+
+    Returns:
+        The same; ids of slot i are (B, max(U_1, U_i)).
     """
     first, length = targets[0]
     single = torch.stack([n for _, n in targets])[1:].sum(0) == 0

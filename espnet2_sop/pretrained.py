@@ -8,6 +8,7 @@ from huggingface_hub.errors import GatedRepoError
 from espnet2_sop.errors import UserError
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2")  # any other name can be that of code on the hub
+DTYPES = ("float32", "bfloat16")  # of the frozen weights or the products of a pretrained part
 
 
 def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs) -> T:
@@ -51,3 +52,18 @@ def unavailable(what: str, name: str, error: Exception) -> UserError:
 def reason_of(error: Exception) -> str:
     """The first line of an error that has several."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def require_dtype(option: str, dtype: str) -> str:
+    """The value of an option that names a number format.
+
+    Args:
+        option: The configuration key, for the error message.
+        dtype: Its value.
+
+    Raises:
+        UserError: It is none of `DTYPES`.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"{option}: {dtype!r} is not {' or '.join(DTYPES)}")
+    return dtype

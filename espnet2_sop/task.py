@@ -23,6 +23,7 @@ from espnet2_sop.learning_rate import scale_learning_rates
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.mixture_task import MixtureTask
 from espnet2_sop.model import IGNORE, SOPModel
+from espnet2_sop.pretrained import DTYPES
 from espnet2_sop.text.preprocessor import SerializedTextPreprocessor
 from espnet2_sop.text.vocabulary import load_vocabulary
 
@@ -44,7 +45,7 @@ class SOPTask(MixtureTask, AbsTask):
         group.add_argument("--num_talkers", type=int, default=3, help="talker slots of the model")
         group.add_argument("--cache", type=str_or_none, help="folder made by `espnet2-sop cache`")
         group.add_argument("--cache_kinds", nargs="+", choices=KINDS, default=list(KINDS), help="what is read from it")
-        group.add_argument("--cache_dtype", choices=("float32", "bfloat16"), help="of frames [llm_conf.dtype]")
+        group.add_argument("--cache_dtype", choices=DTYPES, help="of frames [llm_conf.dtype]")
         cls.add_mixture_arguments(parser)
         for name, text in {
             "downsampler": "ConvDownsampler",

@@ -5,10 +5,6 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
-from espnet2_sop.errors import UserError
-
-DTYPES = ("float32", "bfloat16")
-
 
 class AbsEncoder(nn.Module, ABC):
     """Waveforms to frames. The arguments of the constructor are the keys of `encoder_conf`.
@@ -16,7 +12,7 @@ class AbsEncoder(nn.Module, ABC):
     Attributes:
         never_trained: Prefixes of the parameters and buffers that no stage trains; they are not in checkpoints, so the
             constructor must give them their values.
-        dtype: Of its matrix products, one of `DTYPES`; the weights are float32 (`FrontEnd` calls it accordingly).
+        dtype: Of its matrix products, `float32` or `bfloat16`; weights are float32 (`FrontEnd` calls it accordingly).
     """
 
     never_trained: tuple[str, ...] = ()
@@ -46,14 +42,3 @@ class AbsEncoder(nn.Module, ABC):
         Raises:
             UserError: A waveform is shorter than a frame.
         """
-
-
-def require_dtype(dtype: str) -> str:
-    """The value of `encoder_conf.dtype`, if it is one.
-
-    Raises:
-        UserError: It is none.
-    """
-    if dtype not in DTYPES:
-        raise UserError(f"encoder_conf.dtype: {dtype!r} is not {' or '.join(DTYPES)}")
-    return dtype

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
-from espnet2_sop.encoder.abs_encoder import AbsEncoder, require_dtype
+from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
-from espnet2_sop.pretrained import ATTENTION, load_pretrained
+from espnet2_sop.pretrained import ATTENTION, load_pretrained, require_dtype
 
 OPTION = "encoder_conf.pretrained"
 FAMILIES = ("wavlm", "hubert", "wav2vec2")
@@ -39,7 +39,7 @@ class HuggingFaceEncoder(AbsEncoder):
         normalize: bool = True,
     ):
         super().__init__()
-        self.dtype = require_dtype(dtype)
+        self.dtype = require_dtype("encoder_conf.dtype", dtype)
         settings = read_settings(pretrained, revision, config or {}, FAMILIES)
         self.ssl = load_pretrained(
             AutoModel.from_pretrained, pretrained, OPTION, revision=revision, config=settings, dtype=torch.float32

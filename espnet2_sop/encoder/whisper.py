@@ -5,11 +5,11 @@ from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel
 from transformers.masking_utils import create_bidirectional_mask
 
-from espnet2_sop.encoder.abs_encoder import AbsEncoder, require_dtype
+from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.encoder.speech import OPTION, read_settings
 from espnet2_sop.errors import UserError
 from espnet2_sop.masks import length_mask
-from espnet2_sop.pretrained import load_pretrained
+from espnet2_sop.pretrained import load_pretrained, require_dtype
 
 
 class WhisperEncoder(AbsEncoder):
@@ -35,7 +35,7 @@ class WhisperEncoder(AbsEncoder):
         dtype: str = "float32",
     ):
         super().__init__()
-        self.dtype = require_dtype(dtype)
+        self.dtype = require_dtype("encoder_conf.dtype", dtype)
         settings = read_settings(pretrained, revision, config or {}, ("whisper",))
         mel = load_pretrained(AutoFeatureExtractor.from_pretrained, pretrained, OPTION, revision=revision)
         model = load_pretrained(

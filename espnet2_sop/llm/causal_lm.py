@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, Cache
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.tokenizer import OPTION
-from espnet2_sop.pretrained import ATTENTION, load_pretrained
+from espnet2_sop.pretrained import ATTENTION, load_pretrained, require_dtype
 
 LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
     "r": 16,
@@ -60,13 +60,11 @@ class AdaptedCausalLM(nn.Module):
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
-        if dtype not in ("float32", "bfloat16"):
-            raise UserError(f"llm_conf.dtype: {dtype!r} is not float32 or bfloat16")
         if attn_implementation not in ATTENTION:
             raise UserError(
                 f"llm_conf.attn_implementation: {attn_implementation!r} is not one of {', '.join(ATTENTION)}"
             )
-        self.base_dtype = getattr(torch, dtype)
+        self.base_dtype = getattr(torch, require_dtype("llm_conf.dtype", dtype))
         base = load_pretrained(
             AutoModelForCausalLM.from_pretrained,
             pretrained,

@@ -392,7 +392,7 @@ def test_accuracy_is_the_share_of_labels_that_are_the_most_likely_token(options,
 
 
 def test_all_heads_write_a_single_talker_and_mixtures_keep_their_slots(options, waves):
-    """Targets against a loop over rows; the loss of a single talker is then the sum of what each head alone gives."""
+    """Targets against a loop over rows; the losses of heads 2 and 3 against torch's CTC of that one row."""
     conf = {"objective": "align", "trainable": STAGES["align"]}
     model = build_model(options("align", [], model_conf=conf | {"all_heads": True})).eval()
     plain = build_model(options("align", [], model_conf=conf)).eval()
