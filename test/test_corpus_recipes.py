@@ -12,6 +12,7 @@ import yaml
 
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
+from espnet2_sop.mixture.pool import build_pool
 from espnet2_sop.mixture.simulate import Simulation, read_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +54,21 @@ def test_fotaqmix_prepares_its_sets(fotaqmix, tmp_path):
             assert check_data_dir(path) == []
             assert read_info(path) == {"num_talkers": talkers, "condition": condition}
     assert any(s.room for m in store.mixtures.values() for s in m.sources)
+    assert {Path(u.path).parent.name for u in store.simulation.pool} >= {"turns"}  # utterances joined
+
+
+def test_fotaqmix_takes_more_voices_and_single_utterances(fotaqmix, corpus, tmp_path):
+    """What is trained from can be of several folders, and stays as it is on request; unknown folders are refused."""
+    (tmp_path / "fotaq/voices").symlink_to(corpus.speech / "test-mini")
+    options = ["--train_subsets", "train,voices", "--turns", "none"]
+    result = run_data("fotaqmix", tmp_path, *fotaqmix, *options)
+    assert result.returncode == 0, result.stderr
+    pool = Simulation.read(tmp_path / "data/train/simulation.yaml").pool
+    assert len(pool) == len(build_pool(corpus.speech, "train-mini")) + len(build_pool(corpus.speech, "test-mini"))
+    for mistake in (["--train_subsets", "train,other"], ["--turns", "long"], ["--turns", "9,1"]):
+        result = run_data("fotaqmix", tmp_path, *fotaqmix, "--datadir", tmp_path / "data2", *mistake)
+        assert result.returncode != 0
+        assert mistake[1].split(",")[-1] in result.stderr.splitlines()[-1]
 
 
 @pytest.fixture

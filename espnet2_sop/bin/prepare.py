@@ -81,7 +81,13 @@ def get_parser() -> argparse.ArgumentParser:
 
     pool = (_add_librispeech, _add_tables)
     rule = (*pool, _add_rule, _add_noise)
-    mode("simulation", "training mixtures drawn anew in every epoch", *rule)
+    anew = mode("simulation", "training mixtures drawn anew in every epoch", *rule)
+    anew.add_argument(
+        "--turns",
+        type=turn_lengths,
+        metavar='"LOW HIGH"',
+        help="join utterances that follow one another to turns of so many seconds, such as '0 10'",
+    )
     drawn = mode("fixed", "mixtures drawn once, by the rule of a simulation", *rule)
     drawn.add_argument("--talkers", type=positive, nargs="+", required=True, help="numbers of talkers")
     drawn.add_argument("--condition", choices=("clean", "noisy", "both"), required=True, help="without or with noise")
@@ -102,6 +108,10 @@ def get_parser() -> argparse.ArgumentParser:
     rooms = mode("rooms", "simulated room responses (needs the extra 'rooms')", _add_seed)
     rooms.add_argument("--number", type=positive, required=True, help="how many rooms")
     rooms.add_argument("--positions", type=positive, default=3, help="talkers in each room [%(default)s]")
+    voices = mode("voices", "texts spoken by synthetic voices (needs the extra 'voices')", *pool, _add_seed)
+    voices.add_argument("--model", type=Path, required=True, help="ONNX file of Kokoro-82M")
+    voices.add_argument("--voices", type=Path, required=True, help="its voices (.bin or .npz)")
+    voices.add_argument("--number", type=positive, required=True, help="how many utterances")
     return parser
 
 
@@ -146,6 +156,17 @@ def speeds(text: str) -> tuple[float, ...]:
     if not factors or len(set(factors)) < len(factors) or not all(0.5 <= factor <= 2 for factor in factors):
         raise argparse.ArgumentTypeError(f"{text!r}: different factors from 0.5 to 2, such as '0.9 1.0 1.1'")
     return factors
+
+
+def turn_lengths(text: str) -> tuple[float, float]:
+    """Reads "0 10"."""
+    try:
+        low, high = (float(word) for word in text.split())
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not 0 <= low < high < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: seconds of the shortest and the longest turn, such as '0 10'")
+    return low, high
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from tqdm import tqdm
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_path
+from espnet2_sop.files import atomic_path, atomic_write, read_kaldi
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.kaldi import read_kaldi_dir
 from espnet2_sop.mixture.lhotse import read_lhotse
@@ -25,6 +27,8 @@ from espnet2_sop.mixture.simulate import Simulation, draw_fixed, read_config
 from espnet2_sop.mixture.spans import Span, pool_of_spans, style_texts
 from espnet2_sop.mixture.stm import read_stm
 from espnet2_sop.mixture.stored import store_mixtures
+from espnet2_sop.mixture.turns import Turn, draw_turns, join, joined_utterance
+from espnet2_sop.mixture.voices import Kokoro, assign
 
 
 def librimix(args: argparse.Namespace) -> str:
@@ -104,11 +108,23 @@ def rule_and_pools(args: argparse.Namespace, noisy: bool) -> Simulation:
 
 
 def simulation(args: argparse.Namespace) -> str:
-    """Writes the pools and the rule of a simulation."""
+    """Writes the pools and the rule of a simulation, and the utterances that are joined to turns as FLAC files."""
     made = rule_and_pools(args, read_config(args.config).noise_prob > 0)
+    if args.turns:
+        pool = [write_turn(turn, args.out / "turns") for turn in draw_turns(made.pool, args.turns, made.config.seed)]
+        made = dataclasses.replace(made, pool=pool)
     made.draw(1)
     made.write(args.config, args.out)
     return made.summary
+
+
+def write_turn(turn: Turn, folder: Path) -> Utterance:
+    """The turn as one utterance, written to the folder unless it is one already."""
+    if len(turn.utterances) == 1:
+        return turn.utterances[0]
+    path, samples = folder / f"{turn.utterances[0].id}.flac", join(turn, AudioReader())
+    write_audio(path, samples)
+    return joined_utterance(turn, path, samples)
 
 
 def fixed(args: argparse.Namespace) -> str:
@@ -156,10 +172,37 @@ def rooms(args: argparse.Namespace) -> str:
     return f"{args.number} rooms with {args.positions} positions each"
 
 
+def voices(args: argparse.Namespace) -> str:
+    """Writes texts spoken by synthetic voices as a LibriSpeech-like folder; what is there is not spoken again."""
+    texts = sorted({utterance.text for utterance in utterances(args)})
+    kokoro = Kokoro(args.model, args.voices)
+    spoken = assign(texts, kokoro.english, args.number, args.seed)
+    for voice, said in spoken.items():
+        write_texts(said, args.out / voice / "1" / f"{voice}-1.trans.txt")
+    jobs = [(voice, name, text) for voice, said in spoken.items() for name, text in said.items()]
+    for voice, name, text in tqdm(jobs, desc="voices", unit="utterance", mininterval=1.0):
+        path = args.out / voice / "1" / f"{name}.flac"
+        if not path.exists():
+            write_audio(path, kokoro.speak(text, voice))
+    return f"{len(jobs)} utterances of {len(spoken)} voices"
+
+
+def write_texts(texts: dict[str, str], path: Path) -> None:
+    """Writes `*.trans.txt` before its audio, and removes the audio there that says something else."""
+    for name, text in (read_kaldi(path) if path.exists() else {}).items():
+        if texts.get(name) != text:
+            path.with_name(f"{name}.flac").unlink(missing_ok=True)
+    with atomic_write(path) as f:
+        f.writelines(f"{name} {text}\n" for name, text in texts.items())
+
+
 def write_audio(path: Path, samples: np.ndarray) -> None:
     """Writes samples (T,) float32 as 16-bit FLAC, whole or not at all."""
     with atomic_path(path) as part:
         soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
-MODES = {work.__name__: work for work in (librimix, offsets, librispeechmix, simulation, fixed, segments, noise, rooms)}
+MODES = {
+    work.__name__: work
+    for work in (librimix, offsets, librispeechmix, simulation, fixed, segments, noise, rooms, voices)
+}

@@ -1,0 +1,79 @@
+"""Synthetic voices of Kokoro-82M: more speakers for training where few are at hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.mixture import SAMPLE_RATE
+
+ENGLISH = {"a": "en-us", "b": "en-gb"}  # languages by the first letter of a voice's name: American, British
+
+
+class Kokoro:
+    """Kokoro-82M, a text-to-speech model, by onnxruntime on the CPU.
+
+    Args:
+        model: Its ONNX file.
+        voices: Its voices, `.bin` or `.npz`.
+
+    Raises:
+        UserError: kokoro-onnx is not installed, or a file is not what it should be.
+    """
+
+    def __init__(self, model: Path, voices: Path):
+        try:
+            import kokoro_onnx
+        except ImportError:
+            raise UserError("synthetic voices need kokoro-onnx: pip install 'espnet2_sop[voices]'") from None
+        for path in (model, voices):
+            if not path.is_file():
+                raise UserError(f"{path}: no such file; kokoro-onnx tells where to get model and voices")
+        try:
+            self.kokoro = kokoro_onnx.Kokoro(str(model), str(voices))
+        except Exception as error:  # of onnxruntime or numpy, of many kinds
+            raise UserError(f"{model}, {voices}: not model and voices of Kokoro-82M ({error})") from None
+
+    @property
+    def english(self) -> list[str]:
+        """Names of the English voices, sorted."""
+        return [name for name in self.kokoro.get_voices() if name[:1] in ENGLISH]
+
+    def speak(self, text: str, voice: str, speed: float = 1.0) -> np.ndarray:
+        """Says words.
+
+        Args:
+            text: Words without punctuation.
+            voice: One voice, or two joined by `+` for their mean.
+            speed: 1.1 speaks faster; pitch stays.
+
+        Returns:
+            (T,) float32, 16 kHz.
+        """
+        style = np.mean([self.kokoro.get_voice_style(name) for name in voice.split("+")], axis=0).astype(np.float32)
+        wave, rate = self.kokoro.create(f"{text.capitalize()}.", voice=style, speed=speed, lang=ENGLISH[voice[0]])
+        return np.clip(soxr.resample(wave, rate, SAMPLE_RATE), -1, 1)
+
+
+def assign(texts: Sequence[str], voices: Sequence[str], count: int, seed: int) -> dict[str, dict[str, str]]:
+    """Who says what: random texts, to each voice in turn.
+
+    Args:
+        texts: To choose from, each as often as the others.
+        voices: Names of the voices.
+        count: How many utterances.
+        seed: Decides the texts.
+
+    Returns:
+        {voice: {utterance: text}}; utterances have ids as in LibriSpeech: `VOICE-1-0000`.
+    """
+    rng, waiting = np.random.default_rng(seed), []
+    spoken: dict[str, dict[str, str]] = {}
+    for number in range(count):
+        if not waiting:
+            waiting = [texts[i] for i in rng.permutation(len(texts))]
+        voice = voices[number % len(voices)]
+        spoken.setdefault(voice, {})[f"{voice}-1-{number // len(voices):04d}"] = waiting.pop()
+    return spoken

@@ -1,0 +1,108 @@
+"""If these fail, synthetic voices say other words than their texts tell, or cannot be prepared like other speech."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from espnet2_sop.bin import prepare
+from espnet2_sop.errors import UserError
+from espnet2_sop.mixture.pool import build_pool, transcripts
+from espnet2_sop.mixture.voices import Kokoro, assign
+
+RATE = 24000
+
+
+class FakeModel:
+    """Stands for kokoro_onnx.Kokoro: a tone whose length tells the text and whose level tells the voice."""
+
+    said: list[tuple[str, float, str]] = []
+
+    def __init__(self, model, voices):
+        if "broken" in model:
+            raise ValueError("no ONNX")
+
+    def get_voices(self):
+        return ["af_one", "bm_two", "zf_three"]
+
+    def get_voice_style(self, name):
+        return np.full((1, 256), 0.2 if name == "af_one" else 0.4)
+
+    def create(self, text, voice, speed, lang):
+        self.said.append((text, speed, lang))
+        time = np.arange(round(RATE * 0.05 * len(text) / speed)) / RATE
+        return np.float32(voice.mean() * np.sin(2 * np.pi * 200 * time)), RATE
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kokoro_onnx", types.SimpleNamespace(Kokoro=FakeModel))
+    monkeypatch.setattr(FakeModel, "said", [])
+    for name in ("model.onnx", "broken.onnx", "voices.npz"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def options(corpus, files, number):
+    speech = ["--speech_root", str(corpus.speech), "--subset", "train-mini", "--seed", "1"]
+    model = ["--model", str(files / "model.onnx"), "--voices", str(files / "voices.npz")]
+    return ["voices", *speech, *model, "--number", str(number), "--out", str(files / "speech/voices")]
+
+
+def test_voices_are_a_subset_like_any_other(corpus, files):
+    prepare.main(options(corpus, files, 5))
+    pool = build_pool(files / "speech", "voices")
+    assert [u.id for u in pool] == ["af_one-1-0000", "af_one-1-0001", "af_one-1-0002", "bm_two-1-0000", "bm_two-1-0001"]
+    assert {u.speaker for u in pool} == {"af_one", "bm_two"}
+    texts = [u.text for u in build_pool(corpus.speech, "train-mini")]
+    assert len({u.text for u in pool} & set(texts)) == 5
+    for u in pool:
+        assert u.num_samples == pytest.approx(16000 * 0.05 * (len(u.text) + 1), abs=2)  # and a full stop
+        amplitude = 0.2 if u.speaker == "af_one" else 0.4
+        assert u.level_db == pytest.approx(20 * np.log10(amplitude / np.sqrt(2)), abs=0.1)
+    assert {language for _, _, language in FakeModel.said} == {"en-us", "en-gb"}
+
+
+def test_what_is_there_is_not_spoken_again(corpus, files):
+    prepare.main(options(corpus, files, 4))
+    before = build_pool(files / "speech", "voices")
+    FakeModel.said.clear()
+    prepare.main(options(corpus, files, 6))
+    assert len(FakeModel.said) == 2
+    transcripts.cache_clear()
+    assert [u for u in build_pool(files / "speech", "voices") if u in before] == before
+
+
+def test_other_texts_are_spoken_anew(corpus, files):
+    """Another seed, fewer utterances, the same folder: each file says what its text says, and none is left over."""
+    prepare.main(options(corpus, files, 6))
+    transcripts.cache_clear()
+    prepare.main([*options(corpus, files, 5), "--seed", "2"])
+    pool = build_pool(files / "speech", "voices")
+    assert len(pool) == 5
+    assert all(u.num_samples == pytest.approx(16000 * 0.05 * (len(u.text) + 1), abs=2) for u in pool)
+
+
+def test_texts_are_used_equally():
+    spoken = assign(["a", "b", "c"], ["v", "w"], 9, seed=3)
+    assert [len(said) for said in spoken.values()] == [5, 4]
+    assert sorted([*spoken["v"].values(), *spoken["w"].values()]) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
+    assert spoken == assign(["a", "b", "c"], ["v", "w"], 9, seed=3)
+    assert spoken != assign(["a", "b", "c"], ["v", "w"], 9, seed=4)
+
+
+def test_two_voices_make_a_third(files):
+    made = Kokoro(files / "model.onnx", files / "voices.npz").speak("HI THERE", "af_one+bm_two", speed=0.5)
+    assert np.abs(made).max() == pytest.approx(0.3, rel=0.02)
+    assert FakeModel.said == [("Hi there.", 0.5, "en-us")]
+
+
+def test_mistakes_are_one_line(files, monkeypatch):
+    with pytest.raises(UserError, match="no.onnx: no such file"):
+        Kokoro(files / "no.onnx", files / "voices.npz")
+    with pytest.raises(UserError, match="broken.onnx, .*: not model and voices of Kokoro-82M"):
+        Kokoro(files / "broken.onnx", files / "voices.npz")
+    monkeypatch.setitem(sys.modules, "kokoro_onnx", None)
+    with pytest.raises(UserError, match=r"pip install 'espnet2_sop\[voices\]'"):
+        Kokoro(files / "model.onnx", files / "voices.npz")
