@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from espnet2_sop.mixture.librispeechmix import read_librispeechmix
 from espnet2_sop.mixture.manifest import Mixture
 from espnet2_sop.mixture.noise import synthesize
 from espnet2_sop.mixture.offsets import draw_offsets
+from espnet2_sop.mixture.parallel import run
 from espnet2_sop.mixture.pool import Utterance, build_noise_pool, build_pool
 from espnet2_sop.mixture.regions import RegionConfig, cut_regions
 from espnet2_sop.mixture.room import build_room_pool, simulate_rooms
@@ -111,8 +113,9 @@ def simulation(args: argparse.Namespace) -> str:
     """Writes the pools and the rule of a simulation, and the utterances that are joined to turns as FLAC files."""
     made = rule_and_pools(args, read_config(args.config).noise_prob > 0)
     if args.turns:
-        pool = [write_turn(turn, args.out / "turns") for turn in draw_turns(made.pool, args.turns, made.config.seed)]
-        made = dataclasses.replace(made, pool=pool)
+        turns = list(draw_turns(made.pool, args.turns, made.config.seed))
+        write = functools.partial(write_turn, folder=args.out / "turns")
+        made = dataclasses.replace(made, pool=list(run(write, turns, 1, "turns")))
     made.draw(1)
     made.write(args.config, args.out)
     return made.summary
