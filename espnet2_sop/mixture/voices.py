@@ -20,7 +20,7 @@ class Kokoro:
         voices: Its voices, `.bin` or `.npz`.
 
     Raises:
-        UserError: kokoro-onnx is not installed, or a file is not what it should be.
+        UserError: kokoro-onnx is not installed, or a file is not what it should be, such as without an English voice.
     """
 
     def __init__(self, model: Path, voices: Path):
@@ -35,6 +35,8 @@ class Kokoro:
             self.kokoro = kokoro_onnx.Kokoro(str(model), str(voices))
         except Exception as error:  # of onnxruntime or numpy, of many kinds
             raise UserError(f"{model}, {voices}: not model and voices of Kokoro-82M ({error})") from None
+        if not self.english:
+            raise UserError(f"{voices}: no English voice in it (af_..., am_..., bf_..., bm_...)")
 
     @property
     def english(self) -> list[str]:

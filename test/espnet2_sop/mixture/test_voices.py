@@ -103,6 +103,10 @@ def test_mistakes_are_one_line(files, monkeypatch):
         Kokoro(files / "no.onnx", files / "voices.npz")
     with pytest.raises(UserError, match="broken.onnx, .*: not model and voices of Kokoro-82M"):
         Kokoro(files / "broken.onnx", files / "voices.npz")
+    with monkeypatch.context() as other:
+        other.setattr(FakeModel, "get_voices", lambda self: ["zf_three"])
+        with pytest.raises(UserError, match="voices.npz: no English voice"):
+            Kokoro(files / "model.onnx", files / "voices.npz")
     monkeypatch.setitem(sys.modules, "kokoro_onnx", None)
     with pytest.raises(UserError, match=r"pip install 'espnet2_sop\[voices\]'"):
         Kokoro(files / "model.onnx", files / "voices.npz")

@@ -46,7 +46,7 @@ pools() { # pools NAME: options that name the noises and rooms of a set
 pools train
 joined=()
 [ "${turns}" = none ] || joined=(--turns "${turns}")
-prepare simulation --subset "${subsets[@]}" "${options[@]}" "${joined[@]}" --out "${datadir}/train"
+prepare simulation --subset "${subsets[@]}" "${options[@]}" ${joined[@]+"${joined[@]}"} --out "${datadir}/train"
 pools dev
 prepare fixed --subset dev "${options[@]}" --talkers 1 2 3 --condition both --number 10 --out "${datadir}/dev"
 pools test
