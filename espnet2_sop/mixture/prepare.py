@@ -180,8 +180,10 @@ def voices(args: argparse.Namespace) -> str:
     texts = sorted({utterance.text for utterance in utterances(args)})
     kokoro = Kokoro(args.model, args.voices)
     spoken = assign(texts, kokoro.english, args.number, args.seed)
-    for voice, said in spoken.items():
-        write_texts(said, args.out / voice / "1" / f"{voice}-1.trans.txt")
+    for voice in kokoro.english:
+        table = args.out / voice / "1" / f"{voice}-1.trans.txt"
+        if voice in spoken or table.exists():
+            write_texts(spoken.get(voice, {}), table)
     jobs = [(voice, name, text) for voice, said in spoken.items() for name, text in said.items()]
     for voice, name, text in tqdm(jobs, desc="voices", unit="utterance", mininterval=1.0):
         path = args.out / voice / "1" / f"{name}.flac"

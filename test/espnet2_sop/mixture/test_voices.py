@@ -81,6 +81,9 @@ def test_other_texts_are_spoken_anew(corpus, files):
     prepare.main([*options(corpus, files, 5), "--seed", "2"])
     pool = build_pool(files / "speech", "voices")
     assert len(pool) == 5
+    transcripts.cache_clear()
+    prepare.main(options(corpus, files, 1))
+    assert [u.id for u in build_pool(files / "speech", "voices")] == ["af_one-1-0000"]  # the other voice is silent now
     assert all(u.num_samples == pytest.approx(16000 * 0.05 * (len(u.text) + 1), abs=2) for u in pool)
 
 
