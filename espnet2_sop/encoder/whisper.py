@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModel, WhisperModel
 from transformers.masking_utils import create_bidirectional_mask
 
 from espnet2_sop.encoder.abs_encoder import AbsEncoder
@@ -21,7 +21,8 @@ class WhisperEncoder(AbsEncoder):
     Args:
         pretrained: Hugging Face id or folder, e.g. `openai/whisper-base`.
         revision: Git revision of the hub repository.
-        config: Keys of the model's own configuration to change, e.g. `{dropout: 0.1}`.
+        config: Keys of the model's own configuration to change, e.g. `{dropout: 0.1}`. With `apply_spec_augment: true`
+            its masks (SpecAugment, arXiv 1904.08779) hide mel frames and mel bins where the encoder is trained.
         gradient_checkpointing: Trade time for memory in the Transformer.
         dtype: Of the matrix products: `bfloat16` is faster where the processor has it; the weights stay float32.
     """
@@ -97,6 +98,7 @@ class WhisperEncoder(AbsEncoder):
         if int(frames.max()) > most:
             seconds = 2 * most * self.hop / 16000
             raise UserError(f"speech of {int(lengths.max()) / 16000:.1f} s; this Whisper reads at most {seconds:g} s")
+        features = WhisperModel._mask_input_features(self.whisper, features, length_mask(sizes))
         hidden = nn.functional.gelu(self.whisper.conv1(features)) * length_mask(sizes)[:, None]
         return nn.functional.gelu(self.whisper.conv2(hidden)).transpose(1, 2), frames
 

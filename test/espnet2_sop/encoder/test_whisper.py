@@ -97,3 +97,29 @@ def test_bad_input(tiny_whisper):
         encoder(torch.zeros(1, 481000), torch.tensor([481000]))
     with pytest.raises(UserError, match="whisper has no key 'droput'"):
         WhisperEncoder(tiny_whisper, config={"droput": 0.1})
+
+
+@torch.no_grad()
+def test_spec_augment_hides_mel_frames_and_bins_in_training_alone(tiny_whisper, waves):
+    """As many frames of each row as `mask_time_prob` says of its own length, in runs; whole bins; the same by seed."""
+    masks = {"mask_time_prob": 0.3, "mask_time_length": 4, "mask_feature_prob": 0.25, "mask_feature_length": 5}
+    encoder = WhisperEncoder(tiny_whisper, config={"apply_spec_augment": True, **masks})
+    plain = WhisperEncoder(tiny_whisper, config=masks).train()
+    seen = []
+    encoder.whisper.conv1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    speech = batch(waves)
+    expected = plain(*speech)[0]
+    torch.testing.assert_close(encoder.eval()(*speech)[0], expected, rtol=0, atol=0)
+    encoder.train()
+    for _ in range(2):
+        np.random.seed(7)
+        assert not torch.equal(encoder(*speech)[0], expected)
+    untouched, masked, again = seen
+    torch.testing.assert_close(masked, again, rtol=0, atol=0)
+    hidden = (masked == 0) & (untouched != 0)
+    assert torch.equal(masked[~hidden], untouched[~hidden])
+    for row, samples in zip(hidden, speech[1], strict=True):
+        valid = row[:, : int(samples) // encoder.hop]
+        frames, bins = valid.all(0), valid.all(1)
+        assert 0.1 < frames.float().mean() <= 0.4 and bins.sum() == 5
+        assert torch.equal(valid, frames[None] | bins[:, None])
