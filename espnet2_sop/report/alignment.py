@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
-from rapidfuzz.distance import Levenshtein
-
-from espnet2_sop.scoring.metrics import Talkers, assign
-from espnet2_sop.scoring.rates import word_errors
+from espnet2_sop.scoring import alignment
+from espnet2_sop.scoring.metrics import Talkers
 
 CORRECT, SUBSTITUTED, DELETED = "correct", "substituted", "deleted"
 
@@ -42,15 +39,24 @@ def align_words(ref: Sequence[str], hyp: Sequence[str], slot: int | None) -> Ali
     >>> align_words("a b c".split(), "a x c d".split(), 0).words
     (('correct', 'a'), ('substituted', 'x'), ('correct', 'c'))
     """
-    words = [(CORRECT, word) for word in ref]
+    return place_words(ref, hyp, alignment.align_words(list(ref), list(hyp)), slot)
+
+
+def place_words(
+    ref: Sequence[str], hyp: Sequence[str], places: Sequence[int | None], slot: int | None
+) -> AlignedTalker:
+    """Says of every word what it is; `places` as in `scoring.alignment.Aligned`, of one talker."""
+    words = []
     inserted: list[list[str]] = [[] for _ in range(len(ref) + 1)]
-    for edit in Levenshtein.editops(ref, hyp):
-        if edit.tag == "replace":
-            words[edit.src_pos] = (SUBSTITUTED, hyp[edit.dest_pos])
-        elif edit.tag == "delete":
-            words[edit.src_pos] = (DELETED, "")
-        else:
-            inserted[edit.src_pos].append(hyp[edit.dest_pos])
+    start = before = 0  # the next word of the hypothesis, and the reference word before which it is inserted
+    for index, (word, place) in enumerate(zip(ref, places, strict=True), 1):
+        if place is None:
+            words.append((DELETED, ""))
+            continue
+        inserted[before] += hyp[start:place]
+        words.append((CORRECT if hyp[place] == word else SUBSTITUTED, hyp[place]))
+        start, before = place + 1, index
+    inserted[before] += hyp[start:]
     return AlignedTalker(slot, tuple(words), tuple(map(tuple, inserted)))
 
 
@@ -61,10 +67,9 @@ def align_talkers(ref: Talkers, hyp: Talkers) -> list[AlignedTalker]:
         One for each talker of the reference, in order; then, where the hypothesis has more talkers, one for each of
         these, all of whose words are inserted.
     """
-    pairs = list(zip_longest(ref, hyp, fillvalue=[]))  # as many rows as columns
-    padded_ref, padded_hyp = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    columns = assign([[word_errors(r, h).errors for h in padded_hyp] for r in padded_ref])
-    return [
-        align_words(words, padded_hyp[column], column if column < len(hyp) else None)
-        for words, column in zip(padded_ref, columns, strict=True)
+    found = alignment.align(ref, hyp)
+    partners = [
+        place_words(words, [] if slot is None else hyp[slot], places, slot)
+        for words, places, slot in zip(ref, found.places, found.partners, strict=True)
     ]
+    return partners + [place_words([], hyp[slot], [], slot) for slot in found.extra]
