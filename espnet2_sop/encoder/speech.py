@@ -3,6 +3,7 @@
 import math
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
@@ -116,18 +117,36 @@ def read_settings(pretrained: str, revision: str, changes: dict, families: tuple
         families: Model types that will do.
 
     Raises:
-        UserError: The model cannot be found or is of another type, or has no such key.
+        UserError: The model cannot be found or is of another type, or a change does not fit it.
     """
     settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=revision)
     if settings.model_type not in families:
         raise UserError(f"{OPTION}: {pretrained} is a {settings.model_type} model; known: {', '.join(families)}")
-    for key, value in changes.items():
-        if not hasattr(settings, key):
-            raise UserError(f"encoder_conf.config: {settings.model_type} has no key {key!r}")
-        setattr(settings, key, value)
+    change_settings(settings, changes)
     if settings._attn_implementation not in (None, *ATTENTION):
         raise UserError(f"{OPTION}: {pretrained} wants attention from {settings._attn_implementation!r}, which is code")
     return settings
+
+
+def change_settings(settings: PretrainedConfig, changes: dict) -> None:
+    """Sets keys of a configuration.
+
+    Raises:
+        UserError: There is no such key, its value is of another type, or masks are longer than what they hide.
+    """
+    for key, value in changes.items():
+        if not hasattr(settings, key):
+            raise UserError(f"encoder_conf.config: {settings.model_type} has no key {key!r}")
+        old = getattr(settings, key)
+        try:
+            setattr(settings, key, value)
+        except StrictDataclassError:
+            raise UserError(f"encoder_conf.config.{key} cannot be {value!r}; it is {old!r} by default") from None
+    width = getattr(settings, "num_mel_bins", settings.hidden_size)
+    for axis, most in (("time", math.inf), ("feature", width)):
+        length = getattr(settings, f"mask_{axis}_length")
+        if getattr(settings, f"mask_{axis}_prob") > 0 and not 1 <= length <= most:
+            raise UserError(f"encoder_conf.config.mask_{axis}_length is {length}; masks have from 1 to {most}")
 
 
 def normalize_waveform(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -95,8 +97,16 @@ def test_bad_input(tiny_whisper):
         encoder(torch.zeros(1, 200), torch.tensor([200]))
     with pytest.raises(UserError, match=r"speech of 30.1 s; this Whisper reads at most 30 s"):
         encoder(torch.zeros(1, 481000), torch.tensor([481000]))
-    with pytest.raises(UserError, match="whisper has no key 'droput'"):
-        WhisperEncoder(tiny_whisper, config={"droput": 0.1})
+    masks = {"apply_spec_augment": True, "mask_feature_prob": 0.1}
+    for message, config in {
+        "whisper has no key 'droput'": {"droput": 0.1},
+        "config.dropout cannot be '0.1'; it is 0.0 by default": {"dropout": "0.1"},
+        "config.apply_spec_augment cannot be 1; it is False by default": {"apply_spec_augment": 1},
+        "config.mask_feature_length is 81; masks have from 1 to 20": {**masks, "mask_feature_length": 81},
+        "config.mask_time_length is 0; masks have from 1 to inf": {**masks, "mask_time_length": 0},
+    }.items():
+        with pytest.raises(UserError, match=re.escape(message)):
+            WhisperEncoder(tiny_whisper, config=config)
 
 
 @torch.no_grad()
