@@ -84,15 +84,15 @@ class FrontEnd(nn.Module):
         """
         return [*[None] * level, (frames, lengths), *self.downsampler(frames, lengths, level)]
 
-    def ctc_log_probs(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Output of `encode` -> S log-probability tensors (B, F, V + 1) and their lengths (B,)."""
+    def streams(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Output of `encode` -> the Separator's S streams (B, F, D) and their lengths (B,)."""
         frames, lengths = levels[self.tap]
         if self.ctc_stop_gradient:
             frames = frames.detach()
-        return self.ctc(self.separator(frames, lengths)), lengths
+        return self.separator(frames, lengths), lengths
 
     def talkers(self, levels, heads=None) -> list[list[TalkerTokens]]:
-        """Greedy output of the serialized CTC heads, B lists of S slots; `heads` is that of `ctc_log_probs`."""
+        """Greedy output of the serialized CTC heads, B lists of S slots; `heads` is what `ctc` gives and the lengths."""
         with torch.no_grad():
             if heads:
                 return self.ctc.greedy(*heads)

@@ -19,6 +19,7 @@ from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.objectives import OBJECTIVES, loss_share
 from espnet2_sop.separator.abs_separator import AbsSeparator
+from espnet2_sop.streams import stream_loss
 from espnet2_sop.text.vocabulary import TalkerVocabulary
 
 IGNORE = -1  # padding of text
@@ -51,6 +52,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         ctc_stop_gradient: The Separator reads frames without gradient, so that CTC does not change the encoder.
         all_heads: With objective `align`, every head writes a single talker, not the first alone: all of them find
             words in the frames before mixtures teach them whom to follow.
+        stream_weight: With more than 0, the Separator's streams of simulated mixtures also learn to be what the model
+            makes of each talker alone (`streams.stream_loss`), which is added to the CTC loss times this weight.
         extract_feats_in_collect_stats: Read by ESPnet's trainer; shapes come from the manifest, so it is false.
     """
 
@@ -72,6 +75,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         ctc_weight: float | None = None,
         ctc_stop_gradient: bool = False,
         all_heads: bool = False,
+        stream_weight: float = 0.0,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__(encoder, downsampler, separator, ctc, tap, trainable, ctc_stop_gradient)
@@ -86,6 +90,9 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         if all_heads and objective != "align":
             raise UserError(f"model_conf.all_heads is for objective align, not for {objective}; leave it out")
         self.all_heads = all_heads
+        if stream_weight < 0 or (stream_weight and "separator" not in trainable):
+            raise UserError("model_conf.stream_weight: from 0 on, and only where model_conf.trainable has separator")
+        self.stream_weight = stream_weight
         self.embedding_ctc: EmbeddingCTC | None = None
         if objective == "align":
             self.embedding_ctc = EmbeddingCTC(llm.base.get_input_embeddings())
@@ -176,6 +183,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         frames_lengths: torch.Tensor | None = None,
         sop: torch.Tensor | None = None,
         sop_lengths: torch.Tensor | None = None,
+        talkers: torch.Tensor | None = None,
+        talkers_lengths: torch.Tensor | None = None,
         **talker_texts: torch.Tensor,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss of the stage's objective.
@@ -189,6 +198,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             frames_lengths: (B,).
             sop: (B, N, 4) output of the CTC heads that was kept (`ctc.table`); computed when not given.
             sop_lengths: (B,).
+            talkers: (B, T, S) float, 16 kHz, each talker of `speech` alone; for `stream_weight`.
+            talkers_lengths: (B,) samples.
             talker_texts: `text_spk1`, `text_spk1_lengths`, ... for all S slots: (B, U_i) CTC ids in start order.
 
         Returns:
@@ -199,7 +210,10 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
         else:
             levels = self.downsample(frames, frames_lengths, self.kept_level)
-        heads = self.ctc_log_probs(levels) if self.ctc_weight else None
+        streams, heads = None, None
+        if self.ctc_weight:
+            streams, lengths = self.streams(levels)
+            heads = self.ctc(streams), lengths
         parts, stats = [], {}
         if self.ctc_weight < 1:
             targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
@@ -207,15 +221,20 @@ class SOPModel(FrontEnd, AbsESPnetModel):
                 name, loss = "loss_align", self._alignment_loss(levels, targets)
             else:
                 name = "loss_ce"
-                talkers = None
+                kept = None
                 if sop is not None:
-                    talkers = [from_table(row[:n], self.num_talkers) for row, n in zip(sop, sop_lengths, strict=True)]
-                loss, stats = self._llm_loss(levels, targets, heads, talkers)
+                    kept = [from_table(row[:n], self.num_talkers) for row, n in zip(sop, sop_lengths, strict=True)]
+                loss, stats = self._llm_loss(levels, targets, heads, kept)
             parts.append((1 - self.ctc_weight, name, loss))
         if self.ctc_weight:
             loss, ctc_stats = self._ctc_loss(*heads, talker_texts)
             parts.append((self.ctc_weight, "loss_ctc", loss))
             stats |= ctc_stats
+            if self.stream_weight and talkers is not None:
+                stats["loss_stream"] = stream_loss(self, streams, talkers)
+                loss = loss + self.stream_weight * stats["loss_stream"]
+                parts[-1] = (self.ctc_weight, "loss_ctc", loss)
+                stats["loss_stream"] = stats["loss_stream"].detach()
         if len(parts) > 1:
             stats |= {name: loss.detach() for _, name, loss in parts}
         loss = sum(share * part for share, _, part in parts)
@@ -227,7 +246,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         Args:
             levels: Output of `encode`.
             targets: Ids each row shall write.
-            heads: Output of `ctc_log_probs` where it is known already.
+            heads: Log-probabilities of the CTC heads and their lengths where they are known already.
             talkers: Output of `talkers` where it is known already.
         """
         sop, stats = self._training_prompt(levels, targets, heads, talkers)

@@ -70,6 +70,20 @@ class SOPTask(MixtureTask, AbsTask):
         return SerializedTextPreprocessor(tokenizer, vocabulary, args.num_talkers)
 
     @classmethod
+    def build_iter_options(cls, args, distributed_option, mode: str):
+        """ESPnet's, with each talker alone where the training compares streams with theirs."""
+        options = super().build_iter_options(args, distributed_option, mode)
+        if mode == "train" and args.model_conf.get("stream_weight"):
+            mixtures = [path for path, name, kind in options.data_path_and_name_and_type if kind == "mixture"]
+            if not mixtures:
+                raise UserError("model_conf.stream_weight: needs mixtures as training data, not frames of a cache")
+            options.data_path_and_name_and_type = [
+                *options.data_path_and_name_and_type,
+                (mixtures[0], "talkers", "mixture_talkers"),
+            ]
+        return options
+
+    @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
         """What the data must have: text; for inference speech."""
         return ("speech",) if inference else ("text",)
@@ -77,7 +91,7 @@ class SOPTask(MixtureTask, AbsTask):
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
         """What the data may have: speech, or frames and prompts from a cache."""
-        return () if inference else ("speech", *KINDS)  # frames instead of speech
+        return () if inference else ("speech", "talkers", *KINDS)  # frames instead of speech
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: SOPModel) -> list[torch.optim.Optimizer]:

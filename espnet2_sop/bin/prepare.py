@@ -112,6 +112,8 @@ def get_parser() -> argparse.ArgumentParser:
     voices.add_argument("--model", type=Path, required=True, help="ONNX file of Kokoro-82M")
     voices.add_argument("--voices", type=Path, required=True, help="its voices (.bin or .npz)")
     voices.add_argument("--number", type=positive, required=True, help="how many utterances")
+    voices.add_argument("--texts", type=Path, metavar="FILE", help="other sentences to say, one a line")
+    voices.add_argument("--speakers", type=positive, help="more than there are voices: means of two [all voices]")
     return parser
 
 
@@ -185,7 +187,7 @@ def main(argv: list[str] | None = None) -> None:
 def inputs(args: argparse.Namespace) -> list[Path]:
     """The text files on which the work depends."""
     given = vars(args)
-    files = [*given.get("csv", ()), *given.get("list", ())] + [given[k] for k in ("config", "stm") if given.get(k)]
+    files = [*given.get("csv", ()), *given.get("list", ())] + [given[k] for k in ("config", "stm", "texts") if given.get(k)]
     files += given.get("lhotse") or ()
     for folder in given.get("kaldi") or ():
         files += [folder / name for name in ("wav.scp", "segments", "text", "utt2spk") if (folder / name).exists()]

@@ -1,5 +1,6 @@
 """The encoder of Whisper, for inputs of any length up to what it has positions for."""
 
+import peft
 import torch
 from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel, WhisperModel
@@ -8,8 +9,11 @@ from transformers.masking_utils import create_bidirectional_mask
 from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.encoder.speech import OPTION, read_settings
 from espnet2_sop.errors import UserError
+from espnet2_sop.lora import lora_config
 from espnet2_sop.masks import length_mask
 from espnet2_sop.pretrained import load_pretrained, require_dtype
+
+LINEAR = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # all linear layers of the Transformer
 
 
 class WhisperEncoder(AbsEncoder):
@@ -25,6 +29,8 @@ class WhisperEncoder(AbsEncoder):
             its masks (SpecAugment, arXiv 1904.08779) hide mel frames and mel bins where the encoder is trained.
         gradient_checkpointing: Trade time for memory in the Transformer.
         dtype: Of the matrix products: `bfloat16` is faster where the processor has it; the weights stay float32.
+        lora: Keys of a LoRA adapter on all linear layers, e.g. `{r: 32, lora_alpha: 64}`. Then the adapter alone is
+            trained and saved, and Whisper's own weights are those of `pretrained`.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class WhisperEncoder(AbsEncoder):
         config: dict | None = None,
         gradient_checkpointing: bool = False,
         dtype: str = "float32",
+        lora: dict | None = None,
     ):
         super().__init__()
         self.dtype = require_dtype("encoder_conf.dtype", dtype)
@@ -45,6 +52,15 @@ class WhisperEncoder(AbsEncoder):
         self.whisper = model.get_encoder()
         if gradient_checkpointing:
             self.whisper.gradient_checkpointing_enable({"use_reentrant": False})
+        if lora is not None:
+            config = lora_config("encoder_conf.lora", {"target_modules": LINEAR, **lora})
+            peft.inject_adapter_in_model(config, self.whisper, "encoder")
+        frozen = ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")
+        self.never_trained = tuple(
+            name
+            for name, _ in self.named_parameters()
+            if name.startswith(frozen) or (lora is not None and ".lora_" not in name)
+        )
         self.n_fft, self.hop = mel.n_fft, mel.hop_length
         self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
         self.register_buffer("filters", torch.from_numpy(mel.mel_filters).float(), persistent=False)
@@ -58,11 +74,6 @@ class WhisperEncoder(AbsEncoder):
     def stride(self) -> int:
         """Samples from one frame to the next: the second convolution takes every other mel frame."""
         return 2 * self.hop
-
-    @property
-    def never_trained(self) -> tuple[str, ...]:
-        """Prefixes of the parameters that no stage trains; they are not saved in checkpoints."""
-        return ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")
 
     def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes waveforms.

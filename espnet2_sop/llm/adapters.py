@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from espnet2_sop.files import open_text
-from espnet2_sop.llm.causal_lm import lora_config
+from espnet2_sop.llm.causal_lm import adapter_config
 from espnet2_sop.llm.tokenizer import OPTION
 from espnet2_sop.pretrained import load_pretrained
 
@@ -41,7 +41,7 @@ def save_adapters(
         own = {}
         for key in [key for key in rest if key.startswith(PREFIX) and f".{name}." in key]:
             own[key.removeprefix(PREFIX).replace(f".{name}.", ".")] = rest.pop(key)
-        config = lora_config(name, llm_conf.get("adapters", {}).get(name, {}))
+        config = adapter_config(name, llm_conf.get("adapters", {}).get(name, {}))
         if name == "sot":
             config.trainable_token_indices = {module: [sc_id] for module in tables.values()}
             own |= {ROW_KEY.format(module): rest.pop(row)[None] for row, module in tables.items()}
@@ -71,8 +71,9 @@ def read_adapters(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def adapter_names(state: dict[str, torch.Tensor]) -> list[str]:
-    """Adapters in the state dict of a SOPModel."""
-    return sorted({match[1] for key in state if (match := re.search(r"\.lora_\w+\.(\w+)\.", key))})
+    """The LLM's adapters in the state dict of a SOPModel; the encoder may have one of its own, which is none of them."""
+    own = [key for key in state if key.startswith(PREFIX)]
+    return sorted({match[1] for key in own if (match := re.search(r"\.lora_\w+\.(\w+)\.", key))})
 
 
 def embedding_names(llm_conf: dict) -> list[str]:

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, Cache
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.tokenizer import OPTION
+from espnet2_sop.lora import lora_config
 from espnet2_sop.pretrained import ATTENTION, load_pretrained, require_dtype
 
 LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
@@ -15,20 +16,15 @@ LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
     "lora_dropout": 0.1,
     "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
 }
-# of peft's many keys those without side effects: some of the others import modules by name
-LORA_KEYS = (*LORA, "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "layers_to_transform")
 
 
-def lora_config(name: str, conf: dict) -> peft.LoraConfig:
+def adapter_config(name: str, conf: dict) -> peft.LoraConfig:
     """The LoRA adapter that `llm_conf.adapters.NAME` describes.
 
     Raises:
-        UserError: A key is not known.
+        UserError: A key or value is wrong.
     """
-    for key in conf:
-        if key not in LORA_KEYS:
-            raise UserError(f"llm_conf.adapters.{name}: no key {key!r}; known: {', '.join(LORA_KEYS)}")
-    return peft.LoraConfig(task_type="CAUSAL_LM", **{**LORA, **conf})
+    return lora_config(f"llm_conf.adapters.{name}", {**LORA, **conf}, task_type="CAUSAL_LM")
 
 
 class AdaptedCausalLM(nn.Module):
@@ -78,7 +74,7 @@ class AdaptedCausalLM(nn.Module):
             # in stage 3 nothing before the adapters has a gradient, which reentrant checkpoints would need
             base.gradient_checkpointing_enable({"use_reentrant": False})
         try:
-            configs = {name: lora_config(name, conf) for name, conf in adapters.items()}
+            configs = {name: adapter_config(name, conf) for name, conf in adapters.items()}
             (first, config), *others = configs.items()
             self.peft = peft.get_peft_model(base, config, adapter_name=first)
             for name, config in others:

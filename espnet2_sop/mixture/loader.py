@@ -9,7 +9,7 @@ import numpy as np
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
-from espnet2_sop.mixture.render import render
+from espnet2_sop.mixture.render import render, render_talkers
 from espnet2_sop.mixture.simulate import Simulation
 
 CACHE_BYTES = 256 * 2**20
@@ -88,6 +88,13 @@ class MixtureStore:
             self.bad[name] = str(error)
             return np.zeros(mixture.num_samples, dtype=np.float32)
 
+    def talkers(self, name: str) -> np.ndarray:
+        """The talkers of one mixture alone (`render_talkers`): (T, talkers) float32, 16 kHz."""
+        mixture = self.mixtures[name]
+        if name in self.bad:
+            return np.zeros((mixture.num_samples, len(mixture.sources)), dtype=np.float32)
+        return render_talkers(mixture, shared_reader())
+
 
 @functools.cache
 def _store(path: Path) -> MixtureStore:
@@ -119,6 +126,13 @@ class MixtureWaveforms(_Loader):
         return self.store.waveform(name)
 
 
+class MixtureTalkers(_Loader):
+    """{id: talkers alone (T, talkers) float32, 16 kHz} of a manifest or a simulation."""
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.store.talkers(name)
+
+
 class MixtureTexts(_Loader):
     """{id: serialized text} of a manifest or a simulation."""
 
@@ -127,7 +141,7 @@ class MixtureTexts(_Loader):
 
 
 def register() -> None:
-    """Makes the types `mixture`, `mixture_text` and `cached` known to ESPnet's datasets
+    """Makes the types `mixture`, `mixture_text`, `mixture_talkers` and `cached` known to ESPnet's datasets
     (`--*_data_path_and_name_and_type`)."""
     from espnet2.train.dataset import DATA_TYPES
 
@@ -135,7 +149,10 @@ def register() -> None:
 
     DATA_TYPES["cached"] = dict(func=CachedTensors, kwargs=[], help="A folder made by `espnet2-sop cache`.")
 
-    # ESPnet takes the first entry that the name starts with, so the longer one comes first.
+    # ESPnet takes the first entry that the name starts with, so the longer ones come first.
+    DATA_TYPES["mixture_talkers"] = dict(
+        func=MixtureTalkers, kwargs=[], help="Each talker alone, of a manifest (.jsonl) or a simulation (.yaml)."
+    )
     DATA_TYPES["mixture_text"] = dict(
         func=MixtureTexts, kwargs=[], help="Serialized text of a mixture manifest (.jsonl) or a simulation (.yaml)."
     )

@@ -10,7 +10,7 @@ import soundfile
 from tqdm import tqdm
 
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_path, atomic_write, read_kaldi
+from espnet2_sop.files import atomic_path, atomic_write, open_text, read_kaldi
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.datadir import write_data_dir
@@ -84,7 +84,11 @@ def utterances(args: argparse.Namespace) -> list[Utterance]:
         raise UserError("give one of --speech_root (with --subset), --kaldi and --lhotse")
     if not args.speech_root:
         return pool_of_spans(style_texts(spans(args), args.text_style))
-    pool = {u.id: u for subset in args.subset for u in build_pool(args.speech_root, subset)}
+    pool: dict[str, Utterance] = {}
+    for utterance in (u for subset in args.subset for u in build_pool(args.speech_root, subset)):
+        if utterance.id in pool:
+            raise UserError(f"{utterance.path}: the same utterance as {pool[utterance.id].path}; remove one")
+        pool[utterance.id] = utterance
     texts = [Span(u.id, u.path, u.speaker, u.text, None, None, u.path) for u in pool.values()]
     kept = {span.id: span.text for span in style_texts(texts, args.text_style)}
     return [dataclasses.replace(pool[name], text=kept[name]) for name in sorted(kept)]
@@ -177,19 +181,31 @@ def rooms(args: argparse.Namespace) -> str:
 
 def voices(args: argparse.Namespace) -> str:
     """Writes texts spoken by synthetic voices as a LibriSpeech-like folder; what is there is not spoken again."""
-    texts = sorted({utterance.text for utterance in utterances(args)})
+    said = read_sentences(args.texts, args.text_style) if args.texts else utterances(args)
     kokoro = Kokoro(args.model, args.voices)
-    spoken = assign(texts, kokoro.english, args.number, args.seed)
-    for voice in kokoro.english:
-        table = args.out / voice / "1" / f"{voice}-1.trans.txt"
-        if voice in spoken or table.exists():
-            write_texts(spoken.get(voice, {}), table)
+    texts, speakers = sorted({item.text for item in said}), kokoro.speakers(args.speakers, args.seed)
+    spoken = assign(texts, speakers, args.number, args.seed)
+    chapter = str(args.seed)
+    left = {path.parent.parent.name for path in args.out.glob(f"*/{chapter}/*.trans.txt")}
+    for voice in sorted({*spoken} | left):
+        write_texts(spoken.get(voice, {}), args.out / voice / chapter / f"{voice}-{chapter}.trans.txt")
     jobs = [(voice, name, text) for voice, said in spoken.items() for name, text in said.items()]
     for voice, name, text in tqdm(jobs, desc="voices", unit="utterance", mininterval=1.0):
-        path = args.out / voice / "1" / f"{name}.flac"
+        path = args.out / voice / chapter / f"{name}.flac"
         if not path.exists():
             write_audio(path, kokoro.speak(text, voice))
     return f"{len(jobs)} utterances of {len(spoken)} voices"
+
+
+def read_sentences(path: Path, style: str) -> list[Span]:
+    """The lines of a file that are not empty, as spans that have texts and no audio.
+
+    Raises:
+        UserError: The file cannot be read, or its texts do not fit the style.
+    """
+    with open_text(path) as f:
+        lines = [Span("", "", "", line, None, None, f"{path}, line {number}") for number, line in enumerate(f, 1)]
+    return style_texts([span for span in lines if span.text.strip()], style)
 
 
 def write_texts(texts: dict[str, str], path: Path) -> None:

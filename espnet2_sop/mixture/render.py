@@ -85,6 +85,29 @@ def _recorded(recording: Recording, length: int, reader: AudioReader) -> np.ndar
     return samples
 
 
+def render_talkers(mixture: Mixture, reader: AudioReader) -> np.ndarray:
+    """Each talker of a simulated mixture alone, as loud as in the sum and in the same place.
+
+    Args:
+        mixture: What is mixed; one that is a recording, or is played at another speed as a whole, has no such parts.
+        reader: Where audio is read.
+
+    Returns:
+        (mixture.num_samples, talkers) float32, 16 kHz, exactly zero where a talker has not begun or has ended. The
+        scaling of a mixture that is too loud (`render`, step 7) is not in it.
+
+    Raises:
+        UserError: There are no parts, a file cannot be used, or has another length than the manifest says.
+    """
+    if mixture.recording is not None or mixture.speed != 1:
+        raise UserError(f"mixture {mixture.id}: its talkers cannot be had alone; only mixtures made here have them")
+    talkers = np.zeros((mixture.num_samples, len(mixture.sources)), dtype=np.float32)
+    for column, source in zip(talkers.T, mixture.sources, strict=True):
+        played = _played(source, reader)[: max(0, len(column) - source.start)]
+        column[source.start : source.start + len(played)] = played
+    return talkers
+
+
 def render(mixture: Mixture, reader: AudioReader) -> np.ndarray:
     """Mixes one mixture as LibriMix does, or reads it if it is a recording.
 

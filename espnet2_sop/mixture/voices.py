@@ -1,5 +1,6 @@
 """Synthetic voices of Kokoro-82M: more speakers for training where few are at hand."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,26 @@ class Kokoro:
         """Names of the English voices, sorted."""
         return [name for name in self.kokoro.get_voices() if name[:1] in ENGLISH]
 
+    def speakers(self, count: int | None, seed: int) -> list[str]:
+        """The English voices, and behind them means of two: speakers of their own, as many as are wanted.
+
+        Args:
+            count: How many speakers; the voices alone when not given.
+            seed: Decides the pairs.
+
+        Returns:
+            Names for `speak`, such as `af_bella` and `af_bella+bm_george`.
+
+        Raises:
+            UserError: There are fewer voices and pairs of them.
+        """
+        voices = self.english
+        pairs = ["+".join(pair) for pair in itertools.combinations(voices, 2)]
+        if count is not None and count > len(voices) + len(pairs):
+            raise UserError(f"--speakers {count}: {len(voices)} English voices make {len(voices) + len(pairs)} at most")
+        more = 0 if count is None else max(0, count - len(voices))
+        return [*voices, *np.random.default_rng(seed).permutation(pairs)[:more].tolist()][:count]
+
     def speak(self, text: str, voice: str, speed: float = 1.0) -> np.ndarray:
         """Says words.
 
@@ -69,7 +90,8 @@ def assign(texts: Sequence[str], voices: Sequence[str], count: int, seed: int) -
         seed: Decides the texts.
 
     Returns:
-        {voice: {utterance: text}}; utterances have ids as in LibriSpeech: `VOICE-1-0000`.
+        {voice: {utterance: text}}; utterances have ids as in LibriSpeech, `VOICE-SEED-0000`, so that folders of several
+        seeds go together.
     """
     rng, waiting = np.random.default_rng(seed), []
     spoken: dict[str, dict[str, str]] = {}
@@ -77,5 +99,5 @@ def assign(texts: Sequence[str], voices: Sequence[str], count: int, seed: int) -
         if not waiting:
             waiting = [texts[i] for i in rng.permutation(len(texts))]
         voice = voices[number % len(voices)]
-        spoken.setdefault(voice, {})[f"{voice}-1-{number // len(voices):04d}"] = waiting.pop()
+        spoken.setdefault(voice, {})[f"{voice}-{seed}-{number // len(voices):04d}"] = waiting.pop()
     return spoken

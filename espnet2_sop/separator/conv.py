@@ -5,24 +5,53 @@ from torch import nn
 
 from espnet2_sop.masks import length_mask
 from espnet2_sop.separator.abs_separator import AbsSeparator
-from espnet2_sop.separator.branch import build_branches
+
+
+class ConvBlock(nn.Module):
+    """Adds to frames what a convolution finds in their neighbourhood, at first nothing.
+
+    Args:
+        size: Width of the frames.
+        hidden_size: Channels of the convolution.
+        kernel_size: Frames that it sees; odd.
+        dropout: Of what is added.
+
+    Raises:
+        ValueError: `kernel_size` is even.
+    """
+
+    def __init__(self, size: int, hidden_size: int, kernel_size: int, dropout: float):
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {kernel_size} is not odd")
+        self.norm = nn.LayerNorm(size)
+        self.conv = nn.Conv1d(size, hidden_size, kernel_size, padding=kernel_size // 2)
+        self.out = nn.Linear(hidden_size, size)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(B, F, D) and their mask (B, F, 1) -> (B, F, D)."""
+        found = self.conv((self.norm(frames) * mask).transpose(1, 2)).transpose(1, 2)
+        return frames + self.dropout(self.out(nn.functional.gelu(found)))
 
 
 class ConvSeparator(AbsSeparator):
-    """Residual convolutions over the mixture, then a branch of its own for each talker slot.
+    """Residual convolutions over the mixture, then some for each talker slot, and a layer norm.
 
     Each block adds to the frames what it finds in their neighbourhood, at first nothing, so that the heads see the
     frames themselves: CTC begins to learn at once, where a new LSTM keeps it at blanks for hundreds of updates.
-    How far it sees is (kernel_size - 1) / 2 x num_layers frames to either side; telling talkers apart over a whole
-    mixture is left to the encoder, which should be trained with it once.
+    How far it sees is (kernel_size - 1) / 2 x (num_layers + branch_layers) frames to either side; telling talkers
+    apart over a whole mixture is left to the encoder, which should be trained with it once.
 
     Args:
-        input_size: Width of the frames.
+        input_size: Width of the frames, and of the streams.
         num_talkers: Number of talker slots S, a constant of the model.
-        num_layers: Residual blocks.
+        num_layers: Blocks that all talkers share.
+        branch_layers: Further blocks of each talker.
+        hidden_size: Channels of a block's convolution.
         kernel_size: Frames that a block sees; odd.
-        branch_size: Width of the talkers' branches; that of the frames when not given.
-        branch_layers: Linear-ReLU pairs in a branch; without any, heads learn soonest.
         dropout: Of what a block adds.
     """
 
@@ -30,32 +59,31 @@ class ConvSeparator(AbsSeparator):
         self,
         input_size: int,
         num_talkers: int = 3,
-        num_layers: int = 3,
-        kernel_size: int = 5,
-        branch_size: int | None = None,
+        num_layers: int = 1,
         branch_layers: int = 2,
+        hidden_size: int = 256,
+        kernel_size: int = 3,
         dropout: float = 0.1,
     ):
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {kernel_size} is not odd")
-        self.output_size = branch_size or input_size
-        if not branch_layers and self.output_size != input_size:
-            raise ValueError(f"branches without layers are as wide as the frames: branch_size {input_size}")
-        self.norms = nn.ModuleList(nn.LayerNorm(input_size) for _ in range(num_layers))
-        self.convs = nn.ModuleList(
-            nn.Conv1d(input_size, 2 * input_size, kernel_size, padding=kernel_size // 2) for _ in range(num_layers)
-        )
-        for conv in self.convs:
-            nn.init.zeros_(conv.weight)
-            nn.init.zeros_(conv.bias)
-        self.dropout = nn.Dropout(dropout)
-        self.branches = build_branches(input_size, self.output_size, branch_layers, num_talkers)
+        self.output_size = input_size
+
+        def blocks(count: int) -> nn.ModuleList:
+            return nn.ModuleList(ConvBlock(input_size, hidden_size, kernel_size, dropout) for _ in range(count))
+
+        self.blocks = blocks(num_layers)
+        self.branches = nn.ModuleList(blocks(branch_layers) for _ in range(num_talkers))
+        self.norms = nn.ModuleList(nn.LayerNorm(input_size) for _ in range(num_talkers))
 
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
         """Separates the talkers, see `AbsSeparator`."""
         mask = length_mask(lengths, frames.size(1))[..., None]
-        for norm, conv in zip(self.norms, self.convs, strict=True):
-            found = conv((norm(frames) * mask).transpose(1, 2))
-            frames = frames + self.dropout(nn.functional.glu(found, dim=1).transpose(1, 2))
-        return [branch(frames) for branch in self.branches]
+        for block in self.blocks:
+            frames = block(frames, mask)
+        streams = []
+        for branch, norm in zip(self.branches, self.norms, strict=True):
+            stream = frames
+            for block in branch:
+                stream = block(stream, mask)
+            streams.append(norm(stream))
+        return streams

@@ -23,7 +23,10 @@ class SerializedTextPreprocessor:
         self.num_talkers = num_talkers
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
-        """Replaces the string `text` by ids (U,) and adds `text_spk1` .. `text_spkS` (U_i,)."""
+        """Replaces the string `text` by ids (U,) and adds `text_spk1` .. `text_spkS` (U_i,).
+
+        Talkers alone (T, talkers) become (T, S), silent in slots without one.
+        """
         if "text" not in data:
             return data
         text = data["text"].lower()
@@ -34,4 +37,6 @@ class SerializedTextPreprocessor:
         for slot in range(self.num_talkers):
             ids = self.vocabulary.encode(talkers[slot]) if slot < len(talkers) else []
             data[f"text_spk{slot + 1}"] = np.array(ids, dtype=np.int64)
+        if "talkers" in data:
+            data["talkers"] = np.pad(data["talkers"], ((0, 0), (0, self.num_talkers - len(talkers))))
         return data

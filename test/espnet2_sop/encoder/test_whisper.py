@@ -68,6 +68,49 @@ def test_convolutions_and_positions_are_frozen(tiny_whisper, waves):
     assert without and all(name.startswith(encoder.never_trained) for name in without)
 
 
+LORA = {"r": 4, "lora_alpha": 8}
+
+
+def test_lora_alone_is_trained_and_all_of_it_counts(tiny_whisper, waves):
+    """A new adapter changes nothing; every one of its matrices gets a gradient, on all six linear layers, or it would
+    silently do nothing; Whisper's own weights get none."""
+    torch.manual_seed(0)
+    encoder, plain = (WhisperEncoder(tiny_whisper, lora=lora).eval() for lora in (LORA, None))
+    torch.testing.assert_close(encoder(*batch(waves))[0], plain(*batch(waves))[0])
+    learns = {name for name, _ in encoder.named_parameters() if not name.startswith(encoder.never_trained)}
+    assert len(learns) == 2 * 2 * 6 and all(".lora_" in name for name in learns)
+    for name, p in encoder.named_parameters():
+        p.requires_grad_(name in learns)
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    (encoder(*batch(waves))[0] * torch.randn(24)).sum().backward()
+    grads = {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+    assert grads.keys() == learns and all(grad.any() for grad in grads.values())
+    assert not torch.allclose(encoder(*batch(waves))[0], plain(*batch(waves))[0])
+
+
+def test_mistakes_in_lora_are_one_line(tiny_whisper):
+    with pytest.raises(UserError, match="encoder_conf.lora: no key 'rank'; known: r, lora_alpha"):
+        WhisperEncoder(tiny_whisper, lora={"rank": 4})
+    with pytest.raises(UserError, match="encoder_conf.lora: PEFT refuses it"):
+        WhisperEncoder(tiny_whisper, lora={"r": 0})
+
+
+def test_checkpoint_of_an_adapted_whisper(options, tiny_whisper, tmp_path):
+    """It holds the adapter and no weight of Whisper, and comes back."""
+    from espnet2_sop.assembly import build_model, load_checkpoint
+
+    conf = {"pretrained": tiny_whisper, "lora": LORA}
+    model, other = (build_model(options("sop", ["encoder"], encoder_conf=conf)) for _ in range(2))
+    for p in model.parameters_by_part()["encoder"]:
+        torch.nn.init.normal_(p)
+    state = model.state_dict()
+    assert all(".lora_" in name for name in state if name.startswith("encoder.")) and len(state) > 24
+    torch.save(state, tmp_path / "model.pth")
+    load_checkpoint(tmp_path / "model.pth", other)
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
 def test_class_goes_by_the_type_of_the_model(tiny_whisper, tiny_encoder, tiny_llm):
     assert encoder_class("huggingface", {"pretrained": tiny_whisper}) is WhisperEncoder
     assert encoder_class("huggingface", {"pretrained": tiny_encoder}) is HuggingFaceEncoder

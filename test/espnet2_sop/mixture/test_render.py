@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
-from espnet2_sop.mixture.render import change_speed, extend_noise, render
+from espnet2_sop.mixture.render import change_speed, extend_noise, render, render_talkers
 
 LENGTHS = {"a": 50, "b": 300, "n": 70}
 
@@ -155,3 +155,22 @@ def test_what_is_too_loud_is_cut_off_where_16_bits_end(folder):
     source = Source(str(folder / "b.wav"), "b", "B", 0.0, 50.0, LENGTHS["b"])
     samples = render(Mixture("m", (source,), peak="clip"), AudioReader())
     assert samples.min() == -1 and samples.max() == 32767 / 32768
+
+
+def test_talkers_alone_sum_to_the_mixture(folder):
+    sources = (
+        Source(str(folder / "b.wav"), "x", "A", 0.0, 300, 0.5, speed=1.1),
+        Source(str(folder / "a.wav"), "y", "B", 0.01, 50, 0.25),
+    )
+    mixture, reader = Mixture("m", sources), AudioReader()
+    talkers = render_talkers(mixture, reader)
+    assert talkers.shape == (mixture.num_samples, 2)
+    np.testing.assert_allclose(talkers.sum(1), render(mixture, reader), atol=1e-6)
+    assert not talkers[:160, 1].any() and not talkers[210:, 1].any() and talkers[160:210, 1].any()
+
+
+def test_a_recording_has_no_talkers_alone(folder):
+    source = Source(str(folder / "a.wav"), "x", "A", 0.0, 50, 1.0)
+    mixture = Mixture("m", (source,), recording=Recording(str(folder / "a.wav")))
+    with pytest.raises(UserError, match="mixture m: its talkers cannot be had alone"):
+        render_talkers(mixture, AudioReader())

@@ -6,35 +6,39 @@ from espnet2_sop.separator.conv import ConvSeparator
 
 def build(**conf):
     torch.manual_seed(0)
-    return ConvSeparator(5, 3, **{"branch_size": 7, **conf}).eval()
+    return ConvSeparator(5, 3, **{"hidden_size": 4, **conf}).eval()
 
 
 def spoil(separator):
     """What a training would do: blocks that add something."""
-    for conv in separator.convs:
-        torch.nn.init.normal_(conv.weight)
-        torch.nn.init.normal_(conv.bias)
+    for name, p in separator.named_parameters():
+        if ".out." in name:
+            torch.nn.init.normal_(p)
     return separator
 
 
-def test_a_new_one_shows_the_frames_to_the_branches():
-    separator, frames = build(), torch.randn(2, 6, 5)
-    for branch, stream in zip(separator.branches, separator(frames, torch.tensor([6, 6])), strict=True):
-        torch.testing.assert_close(stream, branch(frames))
+def test_a_new_one_shows_the_frames_to_the_heads():
+    frames = torch.randn(2, 6, 5)
+    for stream in build()(frames, torch.tensor([6, 6])):
+        torch.testing.assert_close(stream, torch.nn.functional.layer_norm(frames, (5,)))
 
 
-def test_one_block_by_hand():
-    """Gated convolution of the normalised frames by loops, zeros beside the row."""
-    separator = spoil(build(num_layers=1, kernel_size=3, branch_layers=0, branch_size=None))
-    frames = torch.randn(1, 4, 5)
-    normed = torch.nn.functional.pad(separator.norms[0](frames)[0], (0, 0, 1, 1))
-    weight, bias = separator.convs[0].weight, separator.convs[0].bias
-    rows = []
-    for t in range(4):
-        both = sum(weight[:, :, k] @ normed[t + k] for k in range(3)) + bias
-        rows.append(frames[0, t] + both[:5] * torch.sigmoid(both[5:]))
-    for branch, stream in zip(separator.branches, separator(frames, torch.tensor([4])), strict=True):
-        torch.testing.assert_close(stream[0], branch(torch.stack(rows)), rtol=1e-4, atol=1e-5)
+def test_blocks_by_hand():
+    """A shared block and one of each talker, convolutions by loops with zeros beside the row."""
+    separator = spoil(build(num_layers=1, branch_layers=1))
+    row = torch.randn(4, 5)
+
+    def slow(block, frames):
+        normed = torch.nn.functional.pad(block.norm(frames), (0, 0, 1, 1))
+        found = [sum(block.conv.weight[:, :, k] @ normed[t + k] for k in range(3)) for t in range(4)]
+        hidden = torch.nn.functional.gelu(torch.stack(found) + block.conv.bias)
+        return frames + hidden @ block.out.weight.T + block.out.bias
+
+    streams = separator(row[None], torch.tensor([4]))
+    shared = slow(separator.blocks[0], row)
+    for branch, norm, stream in zip(separator.branches, separator.norms, streams, strict=True):
+        torch.testing.assert_close(stream[0], norm(slow(branch[0], shared)), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(streams[0], streams[1])
 
 
 def test_batched_equals_single():
@@ -43,19 +47,12 @@ def test_batched_equals_single():
     for i, n in enumerate(lengths):
         frames[i, n:] = 0
     streams = separator(frames, lengths)
-    assert len(streams) == 3 and streams[0].shape == (3, 9, 7) and separator.output_size == 7
+    assert len(streams) == 3 and streams[0].shape == (3, 9, 5) and separator.output_size == 5
     for i, n in enumerate(lengths):
         for stream, alone in zip(streams, separator(frames[i : i + 1, :n], lengths[i : i + 1]), strict=True):
             torch.testing.assert_close(stream[i, :n], alone[0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("conf", "message"),
-    [
-        ({"kernel_size": 4}, "kernel_size 4 is not odd"),
-        ({"branch_layers": 0}, "branches without layers are as wide as the frames: branch_size 5"),
-    ],
-)
-def test_sizes_that_do_not_fit(conf, message):
-    with pytest.raises(ValueError, match=message):
-        build(**conf)
+def test_sizes_that_do_not_fit():
+    with pytest.raises(ValueError, match="kernel_size 4 is not odd"):
+        build(kernel_size=4)
