@@ -54,7 +54,10 @@ class WhisperEncoder(AbsEncoder):
             self.whisper.gradient_checkpointing_enable({"use_reentrant": False})
         if lora is not None:
             config = lora_config("encoder_conf.lora", {"target_modules": LINEAR, **lora})
-            peft.inject_adapter_in_model(config, self.whisper, "encoder")
+            try:
+                peft.inject_adapter_in_model(config, self.whisper, "encoder")
+            except ValueError as error:  # a rank that cannot be, target_modules that Whisper does not have
+                raise UserError(f"encoder_conf.lora: PEFT refuses it ({str(error).splitlines()[0]})") from None
         frozen = ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")
         self.never_trained = tuple(
             name

@@ -186,9 +186,9 @@ def voices(args: argparse.Namespace) -> str:
     texts, speakers = sorted({item.text for item in said}), kokoro.speakers(args.speakers, args.seed)
     spoken = assign(texts, speakers, args.number, args.seed)
     chapter = str(args.seed)
-    left = {path.parent.parent.name for path in args.out.glob(f"*/{chapter}/*.trans.txt")}
-    for voice in sorted({*spoken} | left):
-        write_texts(spoken.get(voice, {}), args.out / voice / chapter / f"{voice}-{chapter}.trans.txt")
+    tables = {args.out / voice / chapter / f"{voice}-{chapter}.trans.txt": texts for voice, texts in spoken.items()}
+    for path in [*args.out.glob("*/*/*.trans.txt"), *tables]:
+        write_texts(tables.get(path, {}), path)
     jobs = [(voice, name, text) for voice, said in spoken.items() for name, text in said.items()]
     for voice, name, text in tqdm(jobs, desc="voices", unit="utterance", mininterval=1.0):
         path = args.out / voice / chapter / f"{name}.flac"

@@ -159,8 +159,8 @@ def test_what_is_too_loud_is_cut_off_where_16_bits_end(folder):
 
 def test_talkers_alone_sum_to_the_mixture(folder):
     sources = (
-        Source(str(folder / "b.wav"), "x", "A", 0.0, 300, 0.5, speed=1.1),
-        Source(str(folder / "a.wav"), "y", "B", 0.01, 50, 0.25),
+        Source(str(folder / "b.wav"), "x", "A", 0.0, 0.5, 300, speed=1.1),
+        Source(str(folder / "a.wav"), "y", "B", 0.01, 0.25, 50),
     )
     mixture, reader = Mixture("m", sources), AudioReader()
     talkers = render_talkers(mixture, reader)
@@ -170,7 +170,7 @@ def test_talkers_alone_sum_to_the_mixture(folder):
 
 
 def test_a_recording_has_no_talkers_alone(folder):
-    source = Source(str(folder / "a.wav"), "x", "A", 0.0, 50, 1.0)
+    source = Source(str(folder / "a.wav"), "x", "A", 0.0, 1.0, 50)
     mixture = Mixture("m", (source,), recording=Recording(str(folder / "a.wav")))
     with pytest.raises(UserError, match="mixture m: its talkers cannot be had alone"):
         render_talkers(mixture, AudioReader())

@@ -87,6 +87,31 @@ def test_other_texts_are_spoken_anew(corpus, files):
     assert all(u.num_samples == pytest.approx(16000 * 0.05 * (len(u.text) + 1), abs=2) for u in pool)
 
 
+def test_sentences_of_a_file_by_more_speakers_than_voices(corpus, files):
+    """Two voices and their mean; another seed gives other ids, so that both folders can be used together."""
+    (files / "prose.txt").write_text("The box, please.\n\ngo home\nIt's late!\n")
+    given = ["--texts", str(files / "prose.txt"), "--text_style", "librispeech", "--speakers", "3"]
+    prepare.main([*options(corpus, files, 3), *given])
+    prepare.main([*options(corpus, files, 3), *given, "--seed", "2", "--out", str(files / "speech/more")])
+    pools = [build_pool(files / "speech", name) for name in ("voices", "more")]
+    assert {u.speaker for u in pools[0]} == {"af_one", "bm_two", "af_one+bm_two"} == {u.speaker for u in pools[1]}
+    assert sorted(u.text for u in pools[0]) == ["GO HOME", "IT'S LATE", "THE BOX PLEASE"]
+    assert not {u.id for u in pools[0]} & {u.id for u in pools[1]}
+    with pytest.raises(UserError, match="--speakers 4: 2 English voices make 3 at most"):
+        prepare.main([*options(corpus, files, 9), *given[:-1], "4"])
+    (files / "prose.txt").write_text("go home\nroom 101\n")
+    with pytest.raises(UserError, match="prose.txt, line 2: 1 texts have digits"):
+        prepare.main([*options(corpus, files, 9), *given])
+
+
+def test_two_folders_with_the_same_utterance_are_refused(corpus, files):
+    prepare.main(options(corpus, files, 2))
+    prepare.main([*options(corpus, files, 2), "--out", str(files / "speech/copy")])
+    argv = ["noise", "--speech_root", str(files / "speech"), "--subset", "voices", "copy", "--seed", "1"]
+    with pytest.raises(UserError, match="af_one-1-0000.flac: the same utterance as .*voices/af_one"):
+        prepare.main([*argv, "--number", "1", "--out", str(files / "noise")])
+
+
 def test_texts_are_used_equally():
     spoken = assign(["a", "b", "c"], ["v", "w"], 9, seed=3)
     assert [len(said) for said in spoken.values()] == [5, 4]
