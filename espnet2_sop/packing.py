@@ -59,7 +59,13 @@ class Pretrained:
 
 
 def pack(
-    run: Path, checkpoint: str, config: dict, out: Path, include_pretrained: bool, options: CardOptions
+    run: Path,
+    checkpoint: str,
+    config: dict,
+    out: Path,
+    include_pretrained: bool,
+    options: CardOptions,
+    dtype: str = "float32",
 ) -> list[Pretrained]:
     """Makes the folder of a package, all or nothing.
 
@@ -70,6 +76,7 @@ def pack(
         out: Folder to make; an older package there is replaced.
         include_pretrained: Whether encoder and LLM are put into it.
         options: For the model card.
+        dtype: Of the trained weights in the files; whoever loads them has float32 again.
 
     Returns:
         The pretrained parts.
@@ -83,6 +90,7 @@ def pack(
     state = read_state(run / checkpoint)
     if not all(hasattr(value, "numel") for value in state.values()):
         raise UserError(f"{run / checkpoint}: holds more than weights; give one such as valid.acc.ave.pth")
+    state = {key: value.to(getattr(torch, dtype)) if value.is_floating_point() else value for key, value in state.items()}
     options_of_parts = [option for option in ("encoder_conf", "llm_conf") if "pretrained" in config[option]]
     parts = [pretrained_part(config, option, include_pretrained) for option in options_of_parts]
     for part in parts:

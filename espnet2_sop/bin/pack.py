@@ -8,6 +8,7 @@ from pathlib import Path
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
 from espnet2_sop.package import read_config
+from espnet2_sop.pretrained import DTYPES
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -21,6 +22,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", required=True, help="file in it, e.g. valid.acc.ave.pth")
     parser.add_argument("--out", required=True, help="folder to make; OUT.zip is made beside it")
     parser.add_argument("--include_pretrained", action="store_true", help="put encoder and LLM into the package")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=DTYPES[0],
+        help="of the trained weights in the files; bfloat16 is half as large and rounds them to 8 bits [%(default)s]",
+    )
     card = parser.add_argument_group("model card")
     card.add_argument("--results", help="results.json whose rows of the system OUT is named after go into the card")
     card.add_argument(
@@ -51,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 
     rows = tuple(result_rows(args.results, out.name)) if args.results else ()
     options = CardOptions(out.name, args.license, tuple(args.language), args.training_data, rows)
-    parts = pack(run, args.checkpoint, config, out, args.include_pretrained, options)
+    parts = pack(run, args.checkpoint, config, out, args.include_pretrained, options, args.dtype)
     archive = out.with_name(f"{out.name}.zip")
     write_zip(out, archive)
     print(f"{args.out} and {args.out}.zip: {archive.stat().st_size / 2**20:.1f} MB")

@@ -190,13 +190,27 @@ def test_whisper_and_sentencepiece_are_carried(make_run, tiny_whisper, tmp_path,
     SentencePieceVocabulary.train(["red blue green white"] * 20, 20, tmp_path / "spm")
     size = SentencePieceVocabulary(tmp_path / "spm/spm.model").vocab_size
     save_vocabulary(tmp_path / "spm", "sentencepiece", ["x"] * size)
-    run = make_run(encoder_conf={"pretrained": tiny_whisper}, ctc_vocab=str(tmp_path / "spm"))
+    encoder = {"pretrained": tiny_whisper, "lora": {"r": 2}}
+    run = make_run(encoder_conf=encoder, ctc_vocab=str(tmp_path / "spm"))
     folder = packed(run, tmp_path, "--include_pretrained")
     shutil.rmtree(tmp_path / "spm")
     monkeypatch.chdir(tmp_path)
     model = load_run(folder, "model.safetensors")
     assert model.vocabulary.vocab_size == size
     assert read_state(run / "valid.acc.ave.pth").keys() == model.state_dict().keys()
+    assert sorted(path.name for path in (folder / "adapters").iterdir()) == ["sop", "sot"]  # peft's, of the LLM
+
+
+def test_rounded_weights_are_half_as_large(run, bare, tmp_path):
+    """bfloat16 in the files, float32 in the model, each weight rounded once."""
+    folder = packed(run, tmp_path, "--include_pretrained", "--dtype", "bfloat16")
+    found, original = read_state(folder / "model.safetensors"), read_state(run / "valid.acc.ave.pth")
+    assert found.keys() == original.keys() and {value.dtype for value in found.values()} == {torch.bfloat16}
+    assert all(torch.equal(value, original[key].bfloat16()) for key, value in found.items())
+    size, whole = ((path / "model.safetensors").stat().st_size for path in (folder, bare))
+    assert size < 0.6 * whole
+    model = load_run(folder, "model.safetensors")
+    assert {p.dtype for p in model.separator.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize(
