@@ -92,7 +92,7 @@ class FrontEnd(nn.Module):
         return self.separator(frames, lengths), lengths
 
     def talkers(self, levels, heads=None) -> list[list[TalkerTokens]]:
-        """Greedy output of the serialized CTC heads, B lists of S slots; `heads` is what `ctc` gives and the lengths."""
+        """Greedy output of the serialized CTC heads, B lists of S slots; `heads`: log-probabilities and lengths."""
         with torch.no_grad():
             if heads:
                 return self.ctc.greedy(*heads)

@@ -90,7 +90,8 @@ def pack(
     state = read_state(run / checkpoint)
     if not all(hasattr(value, "numel") for value in state.values()):
         raise UserError(f"{run / checkpoint}: holds more than weights; give one such as valid.acc.ave.pth")
-    state = {key: value.to(getattr(torch, dtype)) if value.is_floating_point() else value for key, value in state.items()}
+    if dtype != "float32":
+        state = {key: value.to(getattr(torch, dtype)) for key, value in state.items()}
     options_of_parts = [option for option in ("encoder_conf", "llm_conf") if "pretrained" in config[option]]
     parts = [pretrained_part(config, option, include_pretrained) for option in options_of_parts]
     for part in parts:

@@ -187,7 +187,9 @@ def main(argv: list[str] | None = None) -> None:
 def inputs(args: argparse.Namespace) -> list[Path]:
     """The text files on which the work depends."""
     given = vars(args)
-    files = [*given.get("csv", ()), *given.get("list", ())] + [given[k] for k in ("config", "stm", "texts") if given.get(k)]
+    files = [*given.get("csv", ()), *given.get("list", ())] + [
+        given[k] for k in ("config", "stm", "texts") if given.get(k)
+    ]
     files += given.get("lhotse") or ()
     for folder in given.get("kaldi") or ():
         files += [folder / name for name in ("wav.scp", "segments", "text", "utt2spk") if (folder / name).exists()]

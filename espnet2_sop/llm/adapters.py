@@ -71,7 +71,7 @@ def read_adapters(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def adapter_names(state: dict[str, torch.Tensor]) -> list[str]:
-    """The LLM's adapters in the state dict of a SOPModel; the encoder may have one of its own, which is none of them."""
+    """The LLM's adapters in the state dict of a SOPModel; that of the encoder is none of them."""
     own = [key for key in state if key.startswith(PREFIX)]
     return sorted({match[1] for key in own if (match := re.search(r"\.lora_\w+\.(\w+)\.", key))})
 
