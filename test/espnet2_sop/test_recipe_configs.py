@@ -97,7 +97,7 @@ def characters(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def debug_form(tiny_encoder, tiny_llm, vocabularies):
+def debug_form(tiny_encoder, tiny_whisper, tiny_llm, vocabularies):
     """What is put over a configuration to make it small; everything else stays as the recipe has it."""
 
     trainer = {
@@ -118,7 +118,7 @@ def debug_form(tiny_encoder, tiny_llm, vocabularies):
                 small["preencoder_conf"] = {"input_size": AutoConfig.from_pretrained(tiny_encoder).hidden_size}
             return {**small, **trainer}
         return {
-            "encoder_conf": {"pretrained": tiny_encoder},
+            "encoder_conf": {"pretrained": tiny_whisper if "lora" in config["encoder_conf"] else tiny_encoder},
             "downsampler_conf": {"output_size": 32},
             "separator_conf": {} if config.get("separator") == "conv" else LSTM,
             "llm_conf": {"pretrained": tiny_llm, "speaker_change": "<|reserved_special_token_0|>"},
