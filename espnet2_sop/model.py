@@ -90,8 +90,10 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         if all_heads and objective != "align":
             raise UserError(f"model_conf.all_heads is for objective align, not for {objective}; leave it out")
         self.all_heads = all_heads
-        if stream_weight < 0 or (stream_weight and "separator" not in trainable):
-            raise UserError("model_conf.stream_weight: from 0 on, and only where model_conf.trainable has separator")
+        if stream_weight < 0:
+            raise UserError(f"model_conf.stream_weight: {stream_weight} is below 0")
+        if stream_weight and not (loss_share(objective, ctc_weight) and "separator" in trainable):
+            raise UserError("model_conf.stream_weight: needs a CTC loss and separator in model_conf.trainable")
         self.stream_weight = stream_weight
         self.embedding_ctc: EmbeddingCTC | None = None
         if objective == "align":
@@ -231,10 +233,9 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             parts.append((self.ctc_weight, "loss_ctc", loss))
             stats |= ctc_stats
             if self.stream_weight and talkers is not None:
-                stats["loss_stream"] = stream_loss(self, streams, talkers)
-                loss = loss + self.stream_weight * stats["loss_stream"]
-                parts[-1] = (self.ctc_weight, "loss_ctc", loss)
-                stats["loss_stream"] = stats["loss_stream"].detach()
+                loss, counted = stream_loss(self, streams, talkers)
+                loss = loss * mean_share(counted, len(talkers), loss.device)
+                parts.append((self.ctc_weight * self.stream_weight, "loss_stream", loss))
         if len(parts) > 1:
             stats |= {name: loss.detach() for _, name, loss in parts}
         loss = sum(share * part for share, _, part in parts)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from espnet2_sop.front import FrontEnd
 
 
-def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Tensor) -> torch.Tensor:
+def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Squared distance of the streams of mixtures from those of their talkers alone.
 
     CTC tells of a talker as many times as he says tokens, and not when; this tells of every frame what it should be.
@@ -20,14 +20,14 @@ def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Ten
         talkers: (B, T, S) float, 16 kHz, each talker alone, exactly zero before his start and after his end.
 
     Returns:
-        Sum over frames of the mean squared difference, mean over the slots of the mixtures of two or more talkers, as
-        CTC losses are; 0 if there is no such mixture.
+        Sum over the mixtures of two or more talkers, and how many they are. Of a mixture it is the mean over the slots,
+        as of CTC losses, of the sum over frames of the mean squared difference.
     """
     size = front.encoder.stride * 2**front.tap  # samples of a frame
     heard = (talkers != 0).transpose(1, 2)  # B, S, T
     rows, slots = torch.nonzero(heard.any(2) & (heard.any(2).sum(1, keepdim=True) > 1), as_tuple=True)
     if not len(rows):
-        return streams[0].new_zeros(())
+        return streams[0].new_zeros(()), 0
     active = heard[rows, slots].int()
     starts = active.argmax(1) // size  # frame in which the talker starts
     ends = active.size(1) - active.flip(1).argmax(1)
@@ -37,7 +37,7 @@ def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Ten
     for row, slot, start, target, n in zip(rows, slots, starts, wanted, lengths, strict=True):
         found = streams[slot][row, start : start + n]
         total = total + F.mse_loss(normed(found), normed(target[: len(found)]), reduction="sum") / found.size(-1)
-    return total / (len(rows.unique()) * len(streams))
+    return total / len(streams), len(rows.unique())
 
 
 @torch.no_grad()

@@ -31,7 +31,12 @@ def start(make_data, corpus, write_config, data_options, tmp_path_factory):
     for objective, parts in PARTS.items():
         write_config(
             root / f"{objective}.yaml",
-            model_conf={"objective": objective, "trainable": parts, "all_heads": objective == "align"},
+            model_conf={
+                "objective": objective,
+                "trainable": parts,
+                "all_heads": objective == "align",
+                "stream_weight": 0.0 if objective == "sot" else 1.0,
+            },
             separator_conf={"dropout": 0.0},
             llm_conf={"adapters": {"sot": {"lora_dropout": 0.0}, "sop": {}}},
             batch_bins=100000,

@@ -6,6 +6,7 @@ from espnet2_sop.assembly import build_model, check_checkpoint, load_checkpoint
 from espnet2_sop.ctc.serialized import TalkerTokens
 from espnet2_sop.errors import UserError
 from espnet2_sop.model import SOPModel, for_all_heads, token_error
+from espnet2_sop.streams import stream_loss
 
 STAGES = {
     "align": ["encoder", "downsampler", "separator", "ctc", "projector"],
@@ -429,3 +430,24 @@ def test_all_heads_write_a_single_talker_and_mixtures_keep_their_slots(options, 
 def test_all_heads_is_for_alignment_only(options):
     with pytest.raises(UserError, match="all_heads is for objective align, not for ctc"):
         build_model(options("ctc", [], model_conf={"objective": "ctc", "trainable": ["ctc"], "all_heads": True}))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_loss_of_streams_is_added_to_ctc_by_its_weight(options, waves, weight):
+    """Mean over the mixtures of several talkers, not over all; `loss_ctc` stays that of CTC alone."""
+    conf = {"objective": "ctc", "trainable": ["separator", "ctc"], "stream_weight": weight}
+    torch.manual_seed(5)
+    model = build_model(options("ctc", [], model_conf=conf)).eval()
+    batch = make_batch(model, waves, TEXTS)
+    talkers = torch.zeros(3, 16000, 3)
+    for row, slot in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
+        talkers[row, :8000, slot] = torch.randn(8000)
+    with torch.no_grad():
+        plain = model(**batch)[0]
+        loss, stats, _ = model(**batch, talkers=talkers, talkers_lengths=torch.full((3,), 16000))
+        streams, _ = model.streams(model.encode(batch["speech"], batch["speech_lengths"]))
+        expected = stream_loss(model, streams, talkers)[0] / 2
+    torch.testing.assert_close(loss, plain + weight * expected)
+    if weight:
+        torch.testing.assert_close(stats["loss_ctc"], plain)
+        torch.testing.assert_close(stats["loss_stream"], expected[None])

@@ -32,7 +32,7 @@ def test_loss_is_that_of_a_loop(mixed):
     with torch.no_grad():
         lengths = torch.full((3,), 16000)
         streams, frames = model.streams(model.encode(talkers.sum(2), lengths))
-        got = stream_loss(model, streams, talkers)
+        got, counted = stream_loss(model, streams, talkers)
         total = 0.0
         for row, slot, start, end in TALKERS:
             if row == 1:
@@ -46,7 +46,8 @@ def test_loss_is_that_of_a_loop(mixed):
                 found = streams[slot][row, first + t]
                 a, b = ((x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt() for x in (found, target))
                 total += float((a - b).square().mean())
-    torch.testing.assert_close(got, torch.tensor(total / (2 * 3)), rtol=1e-4, atol=1e-4)
+    assert counted == 2
+    torch.testing.assert_close(got, torch.tensor(total / 3), rtol=1e-4, atol=1e-4)
 
 
 def test_targets_have_no_gradient_and_no_dropout(mixed):
@@ -54,7 +55,7 @@ def test_targets_have_no_gradient_and_no_dropout(mixed):
     model.train()
     streams, _ = model.streams(model.encode(talkers.sum(2), torch.full((3,), 16000)))
     fixed = [stream.detach().requires_grad_() for stream in streams]
-    first, second = stream_loss(model, fixed, talkers), stream_loss(model, fixed, talkers)
+    (first, _), (second, _) = (stream_loss(model, fixed, talkers) for _ in range(2))
     assert torch.equal(first, second) and model.training
     first.backward()
     assert all(p.grad is None for p in model.parameters())
@@ -64,7 +65,7 @@ def test_targets_have_no_gradient_and_no_dropout(mixed):
 def test_single_talkers_alone_give_nothing(mixed):
     model, talkers = mixed
     streams, _ = model.streams(model.encode(talkers[1:2].sum(2), torch.tensor([16000])))
-    assert stream_loss(model, streams, talkers[1:2]) == 0
+    assert stream_loss(model, streams, talkers[1:2]) == (0, 0)
 
 
 def test_training_with_it(train, tmp_path):
@@ -75,7 +76,12 @@ def test_training_with_it(train, tmp_path):
     assert stats["train"]["loss_stream"] > 0 and "loss_stream" not in stats["valid"]
 
 
-def test_mistakes_are_one_line(options, train, tmp_path):
-    for conf in ({"stream_weight": -1.0, "trainable": ["separator"]}, {"stream_weight": 1.0, "trainable": ["ctc"]}):
-        with pytest.raises(UserError, match="model_conf.stream_weight: from 0 on, and only where"):
-            build_model(options("ctc", [], model_conf={"objective": "ctc", **conf}))
+def test_mistakes_are_one_line(options):
+    for objective, parts, weight, message in (
+        ("ctc", ["separator"], -1.0, "-1.0 is below 0"),
+        ("ctc", ["ctc"], 1.0, "needs a CTC loss and separator in model_conf.trainable"),
+        ("sot", ["separator"], 1.0, "needs a CTC loss and separator in model_conf.trainable"),
+    ):
+        conf = {"objective": objective, "trainable": parts, "stream_weight": weight}
+        with pytest.raises(UserError, match=f"model_conf.stream_weight: {message}"):
+            build_model(options(objective, [], model_conf=conf))
