@@ -181,6 +181,8 @@ def rooms(args: argparse.Namespace) -> str:
 
 def voices(args: argparse.Namespace) -> str:
     """Writes texts spoken by synthetic voices as a LibriSpeech-like folder; what is there is not spoken again."""
+    if args.texts and (args.speech_root or args.kaldi or args.lhotse):
+        raise UserError("--texts: its sentences are said, so give none of --speech_root, --kaldi and --lhotse with it")
     said = read_sentences(args.texts, args.text_style) if args.texts else utterances(args)
     kokoro = Kokoro(args.model, args.voices)
     texts, speakers = sorted({item.text for item in said}), kokoro.speakers(args.speakers, args.seed)

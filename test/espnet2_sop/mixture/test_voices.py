@@ -91,17 +91,20 @@ def test_sentences_of_a_file_by_more_speakers_than_voices(corpus, files):
     """Two voices and their mean; another seed gives other ids, so that both folders can be used together."""
     (files / "prose.txt").write_text("The box, please.\n\ngo home\nIt's late!\n")
     given = ["--texts", str(files / "prose.txt"), "--text_style", "librispeech", "--speakers", "3"]
-    prepare.main([*options(corpus, files, 3), *given])
-    prepare.main([*options(corpus, files, 3), *given, "--seed", "2", "--out", str(files / "speech/more")])
+    with pytest.raises(UserError, match="--texts: its sentences are said, so give none of --speech_root"):
+        prepare.main([*options(corpus, files, 3), *given])
+    argv = ["voices", *options(corpus, files, 3)[5:], *given]
+    prepare.main(argv)
+    prepare.main([*argv, "--seed", "2", "--out", str(files / "speech/more")])
     pools = [build_pool(files / "speech", name) for name in ("voices", "more")]
     assert {u.speaker for u in pools[0]} == {"af_one", "bm_two", "af_one+bm_two"} == {u.speaker for u in pools[1]}
     assert sorted(u.text for u in pools[0]) == ["GO HOME", "IT'S LATE", "THE BOX PLEASE"]
     assert not {u.id for u in pools[0]} & {u.id for u in pools[1]}
     with pytest.raises(UserError, match="--speakers 4: 2 English voices make 3 at most"):
-        prepare.main([*options(corpus, files, 9), *given[:-1], "4"])
+        prepare.main([*argv, "--speakers", "4"])
     (files / "prose.txt").write_text("go home\nroom 101\n")
     with pytest.raises(UserError, match="prose.txt, line 2: 1 texts have digits"):
-        prepare.main([*options(corpus, files, 9), *given])
+        prepare.main(argv)
 
 
 def test_two_folders_with_the_same_utterance_are_refused(corpus, files):
