@@ -112,7 +112,9 @@ def get_parser() -> argparse.ArgumentParser:
     voices.add_argument("--model", type=Path, required=True, help="ONNX file of Kokoro-82M")
     voices.add_argument("--voices", type=Path, required=True, help="its voices (.bin or .npz)")
     voices.add_argument("--number", type=positive, required=True, help="how many utterances")
-    voices.add_argument("--texts", type=Path, metavar="FILE", help="say its sentences, one a line, instead of those of a corpus")
+    voices.add_argument(
+        "--texts", type=Path, metavar="FILE", help="say its sentences, one a line, instead of those of a corpus"
+    )
     voices.add_argument("--speakers", type=positive, help="how many; beyond the voices, means of two [all voices]")
     return parser
 
