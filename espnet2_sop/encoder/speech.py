@@ -122,6 +122,8 @@ def read_settings(pretrained: str, revision: str, changes: dict, families: tuple
     settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=revision)
     if settings.model_type not in families:
         raise UserError(f"{OPTION}: {pretrained} is a {settings.model_type} model; known: {', '.join(families)}")
+    if not hasattr(settings, "mask_feature_min_masks"):  # WavLM's models read it, its configuration lacks it
+        settings.mask_feature_min_masks = 0
     change_settings(settings, changes)
     if settings._attn_implementation not in (None, *ATTENTION):
         raise UserError(f"{OPTION}: {pretrained} wants attention from {settings._attn_implementation!r}, which is code")

@@ -114,3 +114,13 @@ def test_masking_in_training_never_takes_padding(tiny_encoder, waves):
         encoder(speech, lengths)
     masked = (torch.stack(seen) == encoder.ssl.masked_spec_embed).all(-1)
     assert masked[:, 1].any() and masked[:, 0, : frames[0]].any() and not masked[:, 0, frames[0] :].any()
+
+
+def test_masking_hides_whole_channels_of_wavlm(tiny_encoder, waves):
+    """WavLM's configuration lacks a key that its model reads when channels are masked."""
+    masks = {"mask_time_prob": 0.0, "mask_feature_prob": 0.5, "mask_feature_length": 4}
+    encoder, seen = HuggingFaceEncoder(tiny_encoder, config=masks).train(), []
+    encoder.ssl.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    encoder(*batch(waves))
+    hidden = (seen[0] == 0).all(1)
+    assert hidden.any(1).all() and not hidden.all(1).any()
