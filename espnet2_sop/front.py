@@ -82,22 +82,26 @@ class FrontEnd(nn.Module):
         Returns:
             Frames and lengths of all levels as `encode` gives them; None for those below `level`.
         """
-        return [*[None] * level, (frames, lengths), *self.downsampler(frames, lengths, level)]
+        with arithmetic(self.encoder.dtype, frames.device):
+            blocks = self.downsampler(frames, lengths, level)
+        return [*[None] * level, (frames, lengths), *((block.float(), n) for block, n in blocks)]
 
     def streams(self, levels) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Output of `encode` -> the Separator's S streams (B, F, D) and their lengths (B,)."""
         frames, lengths = levels[self.tap]
         if self.ctc_stop_gradient:
             frames = frames.detach()
-        return self.separator(frames, lengths), lengths
+        with arithmetic(self.encoder.dtype, frames.device):
+            streams = self.separator(frames, lengths)
+        return [stream.float() for stream in streams], lengths
 
     def talkers(self, levels, heads=None) -> list[list[TalkerTokens]]:
         """Greedy output of the serialized CTC heads, B lists of S slots; `heads`: log-probabilities and lengths."""
         with torch.no_grad():
             if heads:
                 return self.ctc.greedy(*heads)
-            frames, lengths = levels[self.tap]
-            return self.ctc.greedy(self.ctc.one_by_one(self.separator(frames, lengths)), lengths)
+            streams, lengths = self.streams(levels)
+            return self.ctc.greedy(self.ctc.one_by_one(streams), lengths)
 
     def _never_trained(self, name: str) -> bool:
         return any(name.startswith(f"encoder.{prefix}") for prefix in self.encoder.never_trained)

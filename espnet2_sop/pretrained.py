@@ -67,3 +67,17 @@ def require_dtype(option: str, dtype: str) -> str:
     if dtype not in DTYPES:
         raise UserError(f"{option}: {dtype!r} is not {' or '.join(DTYPES)}")
     return dtype
+
+
+def require_attention(option: str, name: str) -> None:
+    """Checks an option that names how transformers computes attention.
+
+    Args:
+        option: The configuration key, for the error message.
+        name: Its value.
+
+    Raises:
+        UserError: It is none of `ATTENTION`.
+    """
+    if name not in ATTENTION:
+        raise UserError(f"{option}: {name!r} is not one of {', '.join(ATTENTION)}")

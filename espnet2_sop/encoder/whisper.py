@@ -2,6 +2,7 @@
 
 import peft
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel, WhisperModel
 from transformers.masking_utils import create_bidirectional_mask
@@ -11,7 +12,7 @@ from espnet2_sop.encoder.speech import OPTION, read_settings
 from espnet2_sop.errors import UserError
 from espnet2_sop.lora import lora_config
 from espnet2_sop.masks import length_mask
-from espnet2_sop.pretrained import load_pretrained, require_dtype
+from espnet2_sop.pretrained import load_pretrained, require_attention, require_dtype
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # all linear layers of the Transformer
 
@@ -31,6 +32,8 @@ class WhisperEncoder(AbsEncoder):
         dtype: Of the matrix products: `bfloat16` is faster where the processor has it; the weights stay float32.
         lora: Keys of a LoRA adapter on all linear layers, e.g. `{r: 32, lora_alpha: 64}`. Then the adapter alone is
             trained and saved, and Whisper's own weights are those of `pretrained`.
+        attn_implementation: How transformers computes attention: `sdpa`, `eager` (twice as fast in bfloat16 on CPU),
+            `flash_attention_2`.
     """
 
     def __init__(
@@ -41,13 +44,21 @@ class WhisperEncoder(AbsEncoder):
         gradient_checkpointing: bool = False,
         dtype: str = "float32",
         lora: dict | None = None,
+        attn_implementation: str = "sdpa",
     ):
         super().__init__()
         self.dtype = require_dtype("encoder_conf.dtype", dtype)
+        require_attention("encoder_conf.attn_implementation", attn_implementation)
         settings = read_settings(pretrained, revision, config or {}, ("whisper",))
         mel = load_pretrained(AutoFeatureExtractor.from_pretrained, pretrained, OPTION, revision=revision)
         model = load_pretrained(
-            AutoModel.from_pretrained, pretrained, OPTION, revision=revision, config=settings, dtype=torch.float32
+            AutoModel.from_pretrained,
+            pretrained,
+            OPTION,
+            revision=revision,
+            config=settings,
+            dtype=torch.float32,
+            attn_implementation=attn_implementation,
         )
         self.whisper = model.get_encoder()
         if gradient_checkpointing:
@@ -58,6 +69,10 @@ class WhisperEncoder(AbsEncoder):
                 peft.inject_adapter_in_model(config, self.whisper, "encoder")
             except ValueError as error:  # a rank that cannot be, target_modules that Whisper does not have
                 raise UserError(f"encoder_conf.lora: PEFT refuses it ({str(error).splitlines()[0]})") from None
+            for layer in self.whisper.modules():
+                if isinstance(layer, LoraLayer):
+                    layer.cast_input_dtype_enabled = False  # to float32 and, for the products, back
+                    layer.get_base_layer().to(getattr(torch, dtype))  # frozen: as the products need it
         frozen = ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")
         self.never_trained = tuple(
             name

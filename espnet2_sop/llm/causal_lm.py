@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, Cache
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.tokenizer import OPTION
 from espnet2_sop.lora import lora_config
-from espnet2_sop.pretrained import ATTENTION, load_pretrained, require_dtype
+from espnet2_sop.pretrained import load_pretrained, require_attention, require_dtype
 
 LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
     "r": 16,
@@ -56,10 +56,7 @@ class AdaptedCausalLM(nn.Module):
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
-        if attn_implementation not in ATTENTION:
-            raise UserError(
-                f"llm_conf.attn_implementation: {attn_implementation!r} is not one of {', '.join(ATTENTION)}"
-            )
+        require_attention("llm_conf.attn_implementation", attn_implementation)
         self.base_dtype = getattr(torch, require_dtype("llm_conf.dtype", dtype))
         base = load_pretrained(
             AutoModelForCausalLM.from_pretrained,

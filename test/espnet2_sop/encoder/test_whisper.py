@@ -176,3 +176,19 @@ def test_spec_augment_hides_mel_frames_and_bins_in_training_alone(tiny_whisper, 
         frames, bins = valid.all(0), valid.all(1)
         assert 0.1 < frames.float().mean() <= 0.4 and bins.sum() == 5
         assert torch.equal(valid, frames[None] | bins[:, None])
+
+
+@torch.no_grad()
+def test_implementations_of_attention_agree(tiny_whisper, waves):
+    speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
+    lengths = torch.tensor([len(w) for w in waves])
+    sdpa, eager = (
+        WhisperEncoder(tiny_whisper, attn_implementation=name).eval()(speech, lengths)[0] for name in ("sdpa", "eager")
+    )
+    torch.testing.assert_close(sdpa, eager, rtol=1e-4, atol=1e-5)
+    assert len(set(map(len, waves))) > 1  # there is padding to be kept out
+
+
+def test_an_unknown_attention_is_refused(tiny_whisper):
+    with pytest.raises(UserError, match="encoder_conf.attn_implementation: 'flash' is not one of sdpa, eager, flash_"):
+        WhisperEncoder(tiny_whisper, attn_implementation="flash")
