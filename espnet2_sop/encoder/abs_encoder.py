@@ -12,7 +12,8 @@ class AbsEncoder(nn.Module, ABC):
     Attributes:
         never_trained: Prefixes of the parameters and buffers that no stage trains; they are not in checkpoints, so the
             constructor must give them their values.
-        dtype: Of its matrix products, `float32` or `bfloat16`; weights are float32 (`FrontEnd` calls it accordingly).
+        dtype: Of the matrix products, `float32` or `bfloat16`, its own and those up to the streams of the Separator
+            (`FrontEnd` calls all of them accordingly); weights that learn are float32.
     """
 
     never_trained: tuple[str, ...] = ()

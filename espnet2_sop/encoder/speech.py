@@ -26,7 +26,7 @@ class HuggingFaceEncoder(AbsEncoder):
         revision: Git revision of the hub repository.
         config: Keys of the model's own configuration to change, e.g. `{mask_time_prob: 0.05}`.
         gradient_checkpointing: Trade time for memory in the Transformer.
-        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; the weights stay float32.
+        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; what learns stays float32.
         normalize: Bring each waveform to zero mean and unit variance first (WavLM-Large expects it).
     """
 

@@ -29,7 +29,7 @@ class WhisperEncoder(AbsEncoder):
         config: Keys of the model's own configuration to change, e.g. `{dropout: 0.1}`. With `apply_spec_augment: true`
             its masks (SpecAugment, arXiv 1904.08779) hide mel frames and mel bins where the encoder is trained.
         gradient_checkpointing: Trade time for memory in the Transformer.
-        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; the weights stay float32.
+        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; what learns stays float32.
         lora: Keys of a LoRA adapter on all linear layers, e.g. `{r: 32, lora_alpha: 64}`. Then the adapter alone is
             trained and saved, and Whisper's own weights are those of `pretrained`.
         attn_implementation: How transformers computes attention: `sdpa`, `eager` (twice as fast in bfloat16 on CPU),
