@@ -1,6 +1,7 @@
 """The error that a user can mend."""
 
 import re
+from collections.abc import Iterable
 
 LONGEST = 2000  # characters of a message; the end, which says what to do, is kept
 
@@ -10,6 +11,23 @@ class UserError(Exception):
 
     def __init__(self, text: object):
         super().__init__(printable(without_traceback(str(text))))
+
+
+def require_choice[T](option: str, value: T, choices: Iterable[T]) -> T:
+    """The value of an option that takes only certain ones.
+
+    Args:
+        option: Its name, for the error message.
+        value: What the user gave.
+        choices: What it may be.
+
+    Raises:
+        UserError: It is none of them.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise UserError(f"{option}: {value!r} is not one of {', '.join(map(str, choices))}")
+    return value
 
 
 def without_traceback(text: str) -> str:

@@ -1,6 +1,6 @@
 """What a stage of training learns: the adapters in use and the shares of the two losses."""
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 
 OBJECTIVES = {  # objective: adapters of the LLM that are in use
     "align": [],
@@ -21,8 +21,7 @@ def loss_share(objective: str, ctc_weight: float | None) -> float:
     Raises:
         UserError: The objective is not known, or the weight does not fit it.
     """
-    if objective not in OBJECTIVES:
-        raise UserError(f"model_conf.objective: {objective!r} is not one of {', '.join(OBJECTIVES)}")
+    require_choice("model_conf.objective", objective, OBJECTIVES)
     if objective == "ctc":
         if ctc_weight is not None:
             raise UserError("model_conf.ctc_weight: objective ctc has no other loss to weigh against; leave it out")

@@ -52,32 +52,3 @@ def unavailable(what: str, name: str, error: Exception) -> UserError:
 def reason_of(error: Exception) -> str:
     """The first line of an error that has several."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def require_dtype(option: str, dtype: str) -> str:
-    """The value of an option that names a number format.
-
-    Args:
-        option: The configuration key, for the error message.
-        dtype: Its value.
-
-    Raises:
-        UserError: It is none of `DTYPES`.
-    """
-    if dtype not in DTYPES:
-        raise UserError(f"{option}: {dtype!r} is not {' or '.join(DTYPES)}")
-    return dtype
-
-
-def require_attention(option: str, name: str) -> None:
-    """Checks an option that names how transformers computes attention.
-
-    Args:
-        option: The configuration key, for the error message.
-        name: Its value.
-
-    Raises:
-        UserError: It is none of `ATTENTION`.
-    """
-    if name not in ATTENTION:
-        raise UserError(f"{option}: {name!r} is not one of {', '.join(ATTENTION)}")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from espnet2_sop.batches import check_batch_limits, sorted_batches
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.hypotheses import Hypothesis
 from espnet2_sop.inference import Decoder, load_run, require_mode, trained_modes
 from espnet2_sop.memory import within_memory
@@ -85,8 +85,8 @@ class Speech2Text:
         Raises:
             UserError: There is no such model, checkpoint or device, or the model was not trained for the mode.
         """
-        if dtype not in (None, *DTYPES):
-            raise UserError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
+        if dtype is not None:
+            require_choice("dtype", dtype, DTYPES)
         if not num_beams >= 1:
             raise UserError(f"num_beams: {num_beams}; 1 is greedy, more is beam search")
         device = usable_device(device)

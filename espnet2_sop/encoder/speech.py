@@ -8,9 +8,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from espnet2_sop.encoder.abs_encoder import AbsEncoder
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.masks import length_mask
-from espnet2_sop.pretrained import ATTENTION, load_pretrained, require_dtype
+from espnet2_sop.pretrained import ATTENTION, DTYPES, load_pretrained
 
 OPTION = "encoder_conf.pretrained"
 FAMILIES = ("wavlm", "hubert", "wav2vec2")
@@ -40,7 +40,7 @@ class HuggingFaceEncoder(AbsEncoder):
         normalize: bool = True,
     ):
         super().__init__()
-        self.dtype = require_dtype("encoder_conf.dtype", dtype)
+        self.dtype = require_choice("encoder_conf.dtype", dtype, DTYPES)
         settings = read_settings(pretrained, revision, config or {}, FAMILIES)
         self.ssl = load_pretrained(
             AutoModel.from_pretrained, pretrained, OPTION, revision=revision, config=settings, dtype=torch.float32

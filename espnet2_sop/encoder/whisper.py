@@ -9,10 +9,10 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from espnet2_sop.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.encoder.speech import OPTION, read_settings
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.lora import lora_config
 from espnet2_sop.masks import length_mask
-from espnet2_sop.pretrained import load_pretrained, require_attention, require_dtype
+from espnet2_sop.pretrained import ATTENTION, DTYPES, load_pretrained
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # all linear layers of the Transformer
 
@@ -47,8 +47,8 @@ class WhisperEncoder(AbsEncoder):
         attn_implementation: str = "sdpa",
     ):
         super().__init__()
-        self.dtype = require_dtype("encoder_conf.dtype", dtype)
-        require_attention("encoder_conf.attn_implementation", attn_implementation)
+        self.dtype = require_choice("encoder_conf.dtype", dtype, DTYPES)
+        require_choice("encoder_conf.attn_implementation", attn_implementation, ATTENTION)
         settings = read_settings(pretrained, revision, config or {}, ("whisper",))
         mel = load_pretrained(AutoFeatureExtractor.from_pretrained, pretrained, OPTION, revision=revision)
         model = load_pretrained(

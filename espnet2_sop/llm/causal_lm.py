@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, Cache
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.llm.tokenizer import OPTION
 from espnet2_sop.lora import lora_config
-from espnet2_sop.pretrained import load_pretrained, require_attention, require_dtype
+from espnet2_sop.pretrained import ATTENTION, DTYPES, load_pretrained
 
 LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
     "r": 16,
@@ -56,8 +56,8 @@ class AdaptedCausalLM(nn.Module):
         gradient_checkpointing: bool = False,
     ):
         super().__init__()
-        require_attention("llm_conf.attn_implementation", attn_implementation)
-        self.base_dtype = getattr(torch, require_dtype("llm_conf.dtype", dtype))
+        require_choice("llm_conf.attn_implementation", attn_implementation, ATTENTION)
+        self.base_dtype = getattr(torch, require_choice("llm_conf.dtype", dtype, DTYPES))
         base = load_pretrained(
             AutoModelForCausalLM.from_pretrained,
             pretrained,

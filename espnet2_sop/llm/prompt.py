@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 
@@ -93,9 +93,7 @@ class PromptBuilder:
 
     def read_from(self, sop_source: str) -> None:
         """Chooses where the SOP comes from; decoding may take another source than training."""
-        if sop_source not in SOP_SOURCES:
-            raise UserError(f"prompt_conf.sop_source: {sop_source!r} is not one of {', '.join(SOP_SOURCES)}")
-        self.sop_source = sop_source
+        self.sop_source = require_choice("prompt_conf.sop_source", sop_source, SOP_SOURCES)
 
     def marked(self, ids: list[int], confidence: float) -> list[int]:
         """Ids of a word, with the mark behind them if CTC was not sure of it."""

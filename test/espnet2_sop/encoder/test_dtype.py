@@ -75,5 +75,5 @@ def test_batched_equals_single_but_for_rounding(built, waves):
     ("encoder", "folder"), [(WhisperEncoder, "tiny_whisper"), (HuggingFaceEncoder, "tiny_encoder")]
 )
 def test_unknown_dtype_is_refused(encoder, folder, request):
-    with pytest.raises(UserError, match="encoder_conf.dtype: 'half' is not float32 or bfloat16"):
+    with pytest.raises(UserError, match="encoder_conf.dtype: 'half' is not one of float32, bfloat16"):
         encoder(request.getfixturevalue(folder), dtype="half")
