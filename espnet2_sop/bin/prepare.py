@@ -109,13 +109,13 @@ def get_parser() -> argparse.ArgumentParser:
     rooms.add_argument("--number", type=positive, required=True, help="how many rooms")
     rooms.add_argument("--positions", type=positive, default=3, help="talkers in each room [%(default)s]")
     voices = mode("voices", "texts spoken by synthetic voices (needs the extra 'voices')", *pool, _add_seed)
-    voices.add_argument("--model", type=Path, required=True, help="ONNX file of Kokoro-82M")
-    voices.add_argument("--voices", type=Path, required=True, help="its voices (.bin or .npz)")
+    voices.add_argument("--model", type=Path, required=True, help="ONNX file of Kokoro-82M, or of a Piper voice")
+    voices.add_argument("--voices", type=Path, help="voices of Kokoro-82M (.bin or .npz); a Piper voice needs none")
     voices.add_argument("--number", type=positive, required=True, help="how many utterances")
     voices.add_argument(
         "--texts", type=Path, metavar="FILE", help="say its sentences, one a line, instead of those of a corpus"
     )
-    voices.add_argument("--speakers", type=positive, help="how many; beyond the voices, means of two [all voices]")
+    voices.add_argument("--speakers", type=positive, help="how many; beyond Kokoro's voices, means of two [all voices]")
     return parser
 
 

@@ -30,7 +30,7 @@ from espnet2_sop.mixture.spans import Span, pool_of_spans, style_texts
 from espnet2_sop.mixture.stm import read_stm
 from espnet2_sop.mixture.stored import store_mixtures
 from espnet2_sop.mixture.turns import Turn, draw_turns, join, joined_utterance
-from espnet2_sop.mixture.voices import Kokoro, assign
+from espnet2_sop.mixture.voices import Kokoro, Piper, assign
 
 
 def librimix(args: argparse.Namespace) -> str:
@@ -184,8 +184,8 @@ def voices(args: argparse.Namespace) -> str:
     if args.texts and (args.speech_root or args.kaldi or args.lhotse):
         raise UserError("--texts: its sentences are said, so give none of --speech_root, --kaldi and --lhotse with it")
     said = read_sentences(args.texts, args.text_style) if args.texts else utterances(args)
-    kokoro = Kokoro(args.model, args.voices)
-    texts, speakers = sorted({item.text for item in said}), kokoro.speakers(args.speakers, args.seed)
+    engine = Kokoro(args.model, args.voices) if args.voices else Piper(args.model)
+    texts, speakers = sorted({item.text for item in said}), engine.speakers(args.speakers, args.seed)
     spoken = assign(texts, speakers, args.number, args.seed)
     chapter = str(args.seed)
     tables = {args.out / voice / chapter / f"{voice}-{chapter}.trans.txt": texts for voice, texts in spoken.items()}
@@ -195,7 +195,7 @@ def voices(args: argparse.Namespace) -> str:
     for voice, name, text in tqdm(jobs, desc="voices", unit="utterance", mininterval=1.0):
         path = args.out / voice / chapter / f"{name}.flac"
         if not path.exists():
-            write_audio(path, kokoro.speak(text, voice))
+            write_audio(path, engine.speak(text, voice))
     return f"{len(jobs)} utterances of {len(spoken)} voices"
 
 

@@ -1,6 +1,7 @@
-"""Synthetic voices of Kokoro-82M: more speakers for training where few are at hand."""
+"""Synthetic voices of Kokoro-82M or Piper: more speakers for training where few are at hand."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,6 +79,64 @@ class Kokoro:
         style = np.mean([self.kokoro.get_voice_style(name) for name in voice.split("+")], axis=0).astype(np.float32)
         wave, rate = self.kokoro.create(f"{text.capitalize()}.", voice=style, speed=speed, lang=ENGLISH[voice[0]])
         return np.clip(soxr.resample(wave, rate, SAMPLE_RATE), -1, 1)
+
+
+class Piper:
+    """A Piper voice, small and fast (VITS), of one speaker or of many, by onnxruntime on the CPU.
+
+    Piper draws intonation and rhythm at random, so the same words sound different each time.
+
+    Args:
+        model: Its ONNX file; its settings are beside it, `.onnx.json`.
+
+    Raises:
+        UserError: piper-tts is not installed, or a file is not what it should be, such as of another language.
+    """
+
+    def __init__(self, model: Path):
+        try:
+            import piper
+        except ImportError:
+            raise UserError("voices of Piper need piper-tts: pip install piper-tts") from None
+        settings = Path(f"{model}.json")
+        for path in (model, settings):
+            if not path.is_file():
+                raise UserError(f"{path}: no such file; a Piper voice is NAME.onnx and NAME.onnx.json")
+        try:
+            self.piper = piper.PiperVoice.load(model)
+            language = self.piper.config.espeak_voice
+        except Exception as error:  # of onnxruntime or json, of many kinds
+            raise UserError(f"{model}: not a Piper voice ({error})") from None
+        if not language.startswith("en"):
+            raise UserError(f"{model}: speaks {language!r}, not English")
+        self.settings = piper.SynthesisConfig
+        name = re.sub("[^A-Za-z0-9_]", "_", model.stem)
+        count = self.piper.config.num_speakers
+        self.ids = {name: None} if count == 1 else {f"{name}_{number}": number for number in range(count)}
+
+    def speakers(self, count: int | None, seed: int) -> list[str]:
+        """So many of its speakers, at random; all when not told how many.
+
+        Raises:
+            UserError: There are fewer.
+        """
+        if count is not None and count > len(self.ids):
+            raise UserError(f"--speakers {count}: the voice has {len(self.ids)}")
+        return np.random.default_rng(seed).permutation(list(self.ids)).tolist()[:count]
+
+    def speak(self, text: str, voice: str) -> np.ndarray:
+        """Says words.
+
+        Args:
+            text: Words without punctuation.
+            voice: One of its speakers.
+
+        Returns:
+            (T,) float32, 16 kHz.
+        """
+        chunks = list(self.piper.synthesize(f"{text.capitalize()}.", self.settings(speaker_id=self.ids[voice])))
+        wave = np.concatenate([chunk.audio_float_array for chunk in chunks])
+        return np.clip(soxr.resample(wave, chunks[0].sample_rate, SAMPLE_RATE), -1, 1)
 
 
 def assign(texts: Sequence[str], voices: Sequence[str], count: int, seed: int) -> dict[str, dict[str, str]]:

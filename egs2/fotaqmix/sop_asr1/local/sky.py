@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""sky.py GAME OUT: voices of Beneath a Steel Sky, a freeware adventure game of 1994, as training data.
+
+GAME has the game's files (Debian's package beneath-a-steel-sky: /usr/share/scummvm/beneath-a-steel-sky). OUT becomes a
+folder in the layout of LibriSpeech. The words are what Whisper hears and the speakers are groups of similar voices:
+good enough to learn from, not to test with. Needs the program of Debian's package `ancient`, and Resemblyzer of PyPI.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from tqdm import tqdm
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+GAME_RATE, RATE = 11025, 16000
+SPEECH = range(50000, 60000)  # numbers of the files with speech
+HEADER = 22  # bytes before the samples of a file
+SHORTEST = 2.0  # seconds
+GAP, WINDOW = 1.0, 30.0  # seconds: silence between the utterances that Whisper hears at once, and what it hears
+LEVEL = 0.05  # RMS
+SIMILAR = 0.25  # cosine distance, up to which groups of voices are one speaker
+FEWEST = 10  # utterances of a speaker
+
+
+def packed_files(game: Path) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of each file with speech; the table sky.dnr tells where in sky.dsk it is."""
+    table, disk = (game / "sky.dnr").read_bytes(), (game / "sky.dsk").read_bytes()
+    for at in range(4, len(table) - 7, 8):
+        number, place, size = (int.from_bytes(table[at + a : at + b], "little") for a, b in ((0, 2), (2, 5), (5, 8)))
+        start, size = place & 0x7FFFFF, size & 0x3FFFFF
+        if place >> 23:
+            start *= 16  # counted in paragraphs
+        if number in SPEECH:
+            yield number, disk[start : start + size]
+
+
+def unpack(file: bytes) -> np.ndarray:
+    """Samples (T,) float32 of a file with speech, 16 kHz."""
+    raw = file[HEADER:]
+    if raw.startswith(b"RNC"):
+        with tempfile.TemporaryDirectory() as folder:
+            packed, unpacked = Path(folder, "packed"), Path(folder, "unpacked")
+            packed.write_bytes(raw)
+            subprocess.run(["ancient", "decompress", packed, unpacked], check=True, capture_output=True)
+            raw = unpacked.read_bytes()
+    wave = np.frombuffer(raw, np.uint8).astype(np.float32) / 128 - 1
+    wave = soxr.resample(wave - wave.mean(), GAME_RATE, RATE)
+    return wave * (LEVEL / max(np.sqrt(np.mean(wave**2)), 1e-6))
+
+
+def windows(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of the utterances of each window, in order."""
+    window, end = [], 0
+    for index, length in enumerate(lengths):
+        if window and end + length + GAP * RATE > WINDOW * RATE:
+            yield window
+            window, end = [], 0
+        window.append(index)
+        end += length + int(GAP * RATE)
+    if window:
+        yield window
+
+
+def words(text: str) -> str:
+    """Upper-case words and apostrophes; empty if there is a digit or a sign that is spoken."""
+    return "" if re.search(r"[^\w\s.,;:!?'\"-]|[\d_]", text) else " ".join(re.findall("[A-Z']+", text.upper()))
+
+
+class Listener:
+    """Hears several utterances at once and tells them apart by Whisper's timestamps."""
+
+    def __init__(self, model: str):
+        self.processor = WhisperProcessor.from_pretrained(model)
+        self.model = WhisperForConditionalGeneration.from_pretrained(model).eval()
+        language = {"language": "en", "task": "transcribe"} if self.model.generation_config.is_multilingual else {}
+        self.options = {"return_timestamps": True, "max_new_tokens": 200, **language}
+
+    @torch.inference_mode()
+    def hear(self, batch: list[list[np.ndarray]]) -> list[list[str]]:
+        """Texts of windows of utterances; "" where a segment of Whisper's is not within one utterance."""
+        gap = np.zeros(int(GAP * RATE), np.float32)
+        waves = [np.concatenate([part for wave in window for part in (wave, gap)]) for window in batch]
+        mel = self.processor(waves, sampling_rate=RATE, return_tensors="pt").input_features
+        found = self.model.generate(mel, **self.options)
+        return [self._texts(window, tokens) for window, tokens in zip(batch, found, strict=True)]
+
+    def _texts(self, window: list[np.ndarray], tokens: torch.Tensor) -> list[str]:
+        ends = np.cumsum([len(wave) / RATE + GAP for wave in window]) - GAP
+        starts = ends - [len(wave) / RATE for wave in window]
+        texts, mixed = [""] * len(window), set()
+        for segment in self.processor.tokenizer.decode(tokens, output_offsets=True)["offsets"]:
+            start, end = segment["timestamp"]
+            end = start + 1 if end is None else end
+            shared = np.minimum(ends, end) - np.maximum(starts, start)
+            within = np.flatnonzero(shared > 0.35 * np.minimum(ends - starts, end - start))
+            if len(within) == 1:
+                texts[within[0]] += f" {segment['text']}"
+            mixed.update(within.tolist() if len(within) > 1 else ())
+        return ["" if index in mixed else words(text) for index, text in enumerate(texts)]
+
+
+def _listen(batch: list[list[np.ndarray]]) -> list[list[str]]:
+    return _listener.hear(batch)
+
+
+def _start(model: str) -> None:
+    global _listener
+    torch.set_num_threads(1)
+    _listener = Listener(model)
+
+
+def hear(waves: Sequence[np.ndarray], model: str, nj: int) -> list[str]:
+    """The words of each utterance, "" where they are not certain."""
+    order = [[waves[i] for i in window] for window in windows([len(wave) for wave in waves])]
+    batches = [list(batch) for batch in itertools.batched(order, 8)]
+    with multiprocessing.get_context("spawn").Pool(nj, _start, (model,)) as pool:
+        done = list(tqdm(pool.imap(_listen, batches), desc="words", unit="batch", total=len(batches)))
+    return [text for batch in done for window in batch for text in window]
+
+
+def group(waves: Sequence[np.ndarray]) -> np.ndarray:
+    """(N,) int: the speaker of each utterance, by average linkage of speaker embeddings."""
+    from resemblyzer import VoiceEncoder, preprocess_wav
+
+    encoder = VoiceEncoder("cpu", verbose=False)
+    embeddings = [encoder.embed_utterance(preprocess_wav(wave, RATE)) for wave in tqdm(waves, desc="speakers")]
+    return fcluster(linkage(np.stack(embeddings), "average", "cosine"), SIMILAR, "distance")
+
+
+def main() -> None:
+    """Writes the training data."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("game", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="openai/whisper-base", help="Whisper, id or folder [%(default)s]")
+    parser.add_argument("--nj", type=int, default=2, help="processes [%(default)s]")
+    args = parser.parse_args()
+    files = sorted(packed_files(args.game))
+    waves = {number: unpack(file) for number, file in tqdm(files, desc="unpack")}
+    waves = {number: wave for number, wave in waves.items() if len(wave) >= SHORTEST * RATE}
+    texts = hear(list(waves.values()), args.model, args.nj)
+    heard = {n: (wave, text) for (n, wave), text in zip(waves.items(), texts, strict=True) if text}
+    speakers = group([wave for wave, _ in heard.values()])
+    counts = np.bincount(speakers)
+    for speaker in np.flatnonzero(counts >= FEWEST):
+        name = f"sky{speaker:03d}"
+        folder = args.out / name / "sky"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = []
+        for (number, (wave, text)), own in zip(heard.items(), speakers, strict=True):
+            if own == speaker:
+                soundfile.write(folder / f"{name}-sky-{number}.flac", np.clip(wave, -1, 1), RATE)
+                lines.append(f"{name}-sky-{number} {text}\n")
+        (folder / f"{name}-sky.trans.txt").write_text("".join(lines))
+    kept = counts[counts >= FEWEST]
+    print(f"{args.out}: {kept.sum()} utterances of {len(kept)} speakers")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

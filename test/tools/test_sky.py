@@ -1,0 +1,71 @@
+"""egs2/fotaqmix/sop_asr1/local/sky.py: which samples are read, and which words become whose text."""
+
+import importlib.util
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SCRIPT = Path(__file__).resolve().parents[2] / "egs2/fotaqmix/sop_asr1/local/sky.py"
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def sky():
+    spec = importlib.util.spec_from_file_location("sky", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def entry(number, start, size, flags=0):
+    return b"".join(value.to_bytes(n, "little") for value, n in ((number, 2), (start, 3), (flags << 22 | size, 3)))
+
+
+def test_files_are_found_by_the_table(sky, tmp_path):
+    """Those below 50000 are pictures and texts; the highest bit of the place says that it is counted in 16 bytes."""
+    disk = bytes(range(256)) * 2
+    table = [entry(7, 0, 9), entry(50003, 5, 20, flags=2), entry(50001, 1 << 23 | 3, 10)]
+    (tmp_path / "sky.dnr").write_bytes(len(table).to_bytes(4, "little") + b"".join(table))
+    (tmp_path / "sky.dsk").write_bytes(disk)
+    assert list(sky.packed_files(tmp_path)) == [(50003, disk[5:25]), (50001, disk[48:58])]
+
+
+def test_samples_are_unsigned_bytes_behind_a_header(sky):
+    tone = np.sin(2 * np.pi * 400 * np.arange(11025) / 11025)
+    wave = sky.unpack(b"\x80" * sky.HEADER + np.uint8(128 + 60 * tone).tobytes())
+    assert len(wave) == RATE
+    assert np.sqrt(np.mean(wave**2)) == pytest.approx(sky.LEVEL, rel=1e-3)
+    assert np.argmax(np.abs(np.fft.rfft(wave))) == 400
+
+
+def test_windows_hold_what_fits_with_its_gaps(sky):
+    assert list(sky.windows([n * RATE for n in (10, 9, 8, 28, 29, 1)])) == [[0, 1, 2], [3], [4], [5]]
+    assert list(sky.windows([n * RATE for n in (10, 9, 9)])) == [[0, 1], [2]]
+    assert list(sky.windows([])) == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "text"),
+    [
+        (" Don't you - ever - stop?", "DON'T YOU EVER STOP"),
+        (" It was in 1984.", ""),
+        (" Nothing & nobody.", ""),
+        (" ♪", ""),
+    ],
+)
+def test_words_that_can_be_written_by_rule(sky, heard, text):
+    assert sky.words(heard) == text
+
+
+def test_a_segment_belongs_to_the_utterance_that_it_is_within(sky):
+    """Utterances at 0 to 2, 3 to 5, 6 to 8 and 9 to 11 s; a segment over two of them makes both uncertain."""
+    segments = [(0.0, 0.8, " One"), (0.8, 2.2, " two."), (3.0, 8.1, " Three and four."), (9.1, None, " Five.")]
+    offsets = [{"timestamp": (start, end), "text": text} for start, end, text in segments]
+    tokenizer = types.SimpleNamespace(decode=lambda tokens, output_offsets: {"offsets": offsets})
+    listener = object.__new__(sky.Listener)
+    listener.processor = types.SimpleNamespace(tokenizer=tokenizer)
+    window = [np.zeros(2 * RATE, np.float32)] * 4
+    assert listener._texts(window, torch.zeros(1)) == ["ONE TWO", "", "", "FIVE"]
