@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "a local web page: speak, and see who said what",
     "report": "one HTML file of an experiment: results, curves, examples to listen to",
     "pack": "put a trained model into one folder and one zip",
+    "unpack": "make of a packed model what a training starts from",
     "upload": "put a packed model on the Hugging Face hub",
 }
 

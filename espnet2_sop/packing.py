@@ -15,12 +15,13 @@ from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM
 from espnet2_sop.assembly import read_state
 from espnet2_sop.disk import written_to
 from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write
+from espnet2_sop.files import atomic_path, atomic_write
 from espnet2_sop.llm.adapters import save_adapters
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.model_card import CardOptions, model_card, title
 from espnet2_sop.package import WEIGHTS
 from espnet2_sop.pretrained import load_pretrained
+from espnet2_sop.text.vocabulary import read_vocabulary_info
 
 # names of files that only the machine of the training has
 LOCAL_KEYS = (
@@ -125,6 +126,30 @@ def pack(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return parts
+
+
+def unpack(folder: Path, out: Path) -> str:
+    """Makes of a package what a training starts from: `model.pth`, and `config.yaml` and the vocabulary beside it.
+
+    Args:
+        folder: The package.
+        out: Folder to write to.
+
+    Returns:
+        Kind of the vocabulary, which is in `out/vocab/KIND`.
+
+    Raises:
+        UserError: A file is missing or broken, or cannot be written.
+    """
+    kind = read_vocabulary_info(folder / "ctc_vocab")["kind"]
+    state = {key: value.float() for key, value in read_state(folder / WEIGHTS).items()}
+    shutil.rmtree(out / "vocab", ignore_errors=True)
+    copy_vocabulary(folder / "ctc_vocab", out / "vocab" / kind)
+    with atomic_write(out / "config.yaml") as f:
+        f.write((folder / "config.yaml").read_text("utf-8"))
+    with atomic_path(out / "model.pth") as part:
+        torch.save(state, part)
+    return kind
 
 
 def is_package(folder: Path) -> bool:

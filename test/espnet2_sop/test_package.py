@@ -15,8 +15,8 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from espnet2_sop.assembly import read_state
-from espnet2_sop.bin import pack
+from espnet2_sop.assembly import check_checkpoint, read_state
+from espnet2_sop.bin import pack, unpack
 from espnet2_sop.errors import UserError
 from espnet2_sop.inference import Decoder, load_run
 from espnet2_sop.package import open_package
@@ -211,6 +211,30 @@ def test_rounded_weights_are_half_as_large(run, bare, tmp_path):
     assert size < 0.6 * whole
     model = load_run(folder, "model.safetensors")
     assert {p.dtype for p in model.separator.parameters()} == {torch.float32}
+
+
+def test_training_starts_from_what_is_unpacked(run, bare, tmp_path, capsys):
+    out = tmp_path / "start"
+    unpack.main([str(bare.with_name("model.zip")), "--out", str(out)])
+    original, found = (torch.load(path, weights_only=True) for path in (run / "valid.acc.ave.pth", out / "model.pth"))
+    assert found.keys() == original.keys() and all(torch.equal(value, original[key]) for key, value in found.items())
+    check_checkpoint(str(out / "model.pth"), load_run(run))
+    (kind,) = (out / "vocab").iterdir()
+    assert json.loads((kind / "vocabulary.json").read_text())["kind"] == kind.name == "llm"
+    written = (out / "model.pth").stat().st_mtime_ns
+    unpack.main([str(bare.with_name("model.zip")), "--out", str(out)])
+    assert "done already, skipped" in capsys.readouterr().out
+    assert (out / "model.pth").stat().st_mtime_ns == written, "or all that starts from it would be trained again"
+    with pytest.raises(UserError, match="not what espnet2-sop pack makes; of a run folder, give --init_param a check"):
+        unpack.main([str(run), "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_rounded_weights_are_unpacked_whole(run, tmp_path):
+    folder = packed(run, tmp_path, "--dtype", "bfloat16")
+    unpack.main([str(folder), "--out", str(tmp_path / "start")])
+    state = torch.load(tmp_path / "start/model.pth", weights_only=True)
+    assert {value.dtype for value in state.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def test_mistakes_are_found_before_torch_is_imported(tmp_path):
         ["transcribe", "--model", tmp_path / "none", tmp_path],
         ["demo", "--model", tmp_path / "none"],
         ["pack", "--run", tmp_path / "none", "--checkpoint", "x.pth", "--out", tmp_path / "out"],
+        ["unpack", tmp_path, "--out", tmp_path / "out"],
         ["upload", tmp_path, "me/model"],
     )
     for command, (status, heavy) in found.items():

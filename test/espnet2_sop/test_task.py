@@ -165,6 +165,19 @@ def test_packed_model_gives_the_same_output(stage1, data, tmp_path):
     assert (tmp_path / "decode_packed/dev/text").read_text() == (tmp_path / "decode_stage1/dev/text").read_text()
 
 
+def test_a_packed_model_is_trained_on(stage1, train, tmp_path):
+    """It was trained for another stage and starts this one as the checkpoint itself would."""
+    from espnet2_sop.bin import pack, unpack
+
+    average = "valid.loss.ave.pth"
+    pack.main(["--run", str(stage1), "--checkpoint", average, "--out", str(tmp_path / "packed")])
+    unpack.main([str(tmp_path / "packed.zip"), "--out", str(tmp_path / "start")])
+    for name, start in (("one", stage1 / average), ("two", tmp_path / "start/model.pth")):
+        train(tmp_path / name, "ctc", ["separator", "ctc"], "--max_epoch", "1", "--init_param", str(start))
+    one, two = (torch.load(tmp_path / name / "1epoch.pth", weights_only=True) for name in ("one", "two"))
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
 def test_checkpoint_of_another_model_is_refused(stage1, train, tmp_path):
     """ESPnet itself would take it without a word."""
     state = torch.load(stage1 / "2epoch.pth", weights_only=True)

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    "bash basename cat cksum cut date dirname env find flock grep head ln ls mkdir mv nproc paste printf readlink rm "
-    "sed seq sleep sort tail tee touch tr true uname wc xargs"
+    "bash basename cat cksum cp cut date dirname env find flock grep head ln ls mkdir mv nproc paste printf readlink "
+    "rm sed seq sleep sort tail tee touch tr true uname wc xargs"
 )
 
 # A Python that only says its version, makes an empty environment, "installs", and answers for check_env.py.

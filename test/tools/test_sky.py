@@ -69,3 +69,8 @@ def test_a_segment_belongs_to_the_utterance_that_it_is_within(sky):
     listener.processor = types.SimpleNamespace(tokenizer=tokenizer)
     window = [np.zeros(2 * RATE, np.float32)] * 4
     assert listener._texts(window, torch.zeros(1)) == ["ONE TWO", "", "", "FIVE"]
+
+
+def test_what_whisper_says_of_noise_is_not_believed(sky):
+    said = ["I AM SORRY", "I AM SORRY", "", "GO ON AND ON AND ON AND ON", "THE", "WE FOUND YOU HERE", "A " * 12 + "B"]
+    assert sky.believable(said, [np.zeros(2 * RATE)] * len(said)) == [False] * 5 + [True, False]

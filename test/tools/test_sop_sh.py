@@ -48,7 +48,7 @@ def driver(checkout):
         done = checkout.run("./sop.sh", "--test_sets", "test_a", *options, cwd=recipe, **env)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done if not check else [call for call in checkout.calls() if call.startswith(("espnet2-sop", "train",
-                                       "decode", "vocab", "pack", "upload", "node", "sbatch"))]  # fmt: skip
+                                       "decode", "vocab", "pack", "unpack", "upload", "node", "sbatch"))]  # fmt: skip
 
     run.recipe = recipe
     run.checkout = checkout
@@ -154,6 +154,31 @@ def test_only_vocabularies_that_are_needed_are_made(driver):
     (driver.recipe / "conf/train_ctc_a.yaml").write_text("ctc_vocab: sentencepiece\n")
     assert kinds("sop ctc") == ["llm"]
     assert kinds("sop_a_b espnet_sot") == ["llm", "sentencepiece", "char"]
+
+
+def test_a_packed_model_is_what_training_starts_from(driver):
+    """With the vocabulary of its heads, where the recipe wants one of that kind; ESPnet's baseline takes nothing."""
+    heads = driver.recipe / "exp/pretrained/vocab/sentencepiece"
+    heads.mkdir(parents=True)
+    (heads / "vocabulary.json").write_text("{}")
+    (driver.recipe / "exp/pretrained/model.pth").touch()
+    (driver.recipe / "conf/train_ctc.yaml").write_text("ctc_vocab: sentencepiece\n")
+    options = ["--systems", "ctc joint espnet_sot", "--stage", "3", "--stop_stage", "8", "--nj", "1"]
+    calls = driver(*options, "--pretrained_model", "a model.zip")
+    assert calls[0] == "unpack a model.zip --out exp/pretrained"
+    assert [option(call, "--out") for call in calls if call.startswith("vocab")] == ["exp/vocab/llm", "exp/vocab/char"]
+    assert (driver.recipe / "exp/vocab/sentencepiece/vocabulary.json").read_text() == "{}"
+    trained = {option(call, "--output_dir"): call for call in calls if call.startswith("train")}
+    starts = {out: option(call, "--init_param") if "--init_param" in call else "" for out, call in trained.items()}
+    assert starts == {
+        "exp/stage1_sot": "exp/pretrained/model.pth",
+        "exp/stage2_ctc": "exp/stage1_sot/valid.acc.ave.pth",
+        "exp/stage1_joint": "exp/pretrained/model.pth",
+        "exp/espnet_sot": "",
+    }
+    (driver.recipe / "exp/pretrained/model.pth").unlink()
+    failed = driver("--systems", "sot", "--stage", "5", "--pretrained_model", "a model.zip", check=False)
+    assert "exp/pretrained/model.pth is missing: stage 3 unpacks --pretrained_model" in failed.stderr
 
 
 def test_upload_only_where_a_repository_is_named(driver):

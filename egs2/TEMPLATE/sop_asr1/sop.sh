@@ -21,6 +21,7 @@ min_duration=0.3               # shortest
 ctc_vocab_size=1000            # pieces of the vocabulary of systems with `ctc_vocab: sentencepiece`
 conf_dir=conf                  # where train_NAME.yaml of each system NAME is
 base_config=conf/base.yaml     # model and trainer of all stages; of several files, separated by spaces, later ones win
+pretrained_model=              # packed model (zip, folder or Hugging Face id) to start from, not from new parts
 train_args=                    # options passed to every training, e.g. "--max_epoch 1"
 cache=false                    # true: what the frozen parts give for a fixed training set is computed once and kept
 systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
@@ -211,6 +212,9 @@ train() { # train SYSTEM
     if [ -n "${from}" ]; then
         init=(--init_param "$(run_dir "${from}")/$(checkpoint "${from}")")
         [ -f "${init[1]}" ] || fail "${init[1]} is missing: train system '${from}' first"
+    elif [ -n "${pretrained_model}" ] && [[ "${system}" != espnet* ]]; then
+        init=(--init_param "${expdir}/pretrained/model.pth")
+        [ -f "${init[1]}" ] || fail "${init[1]} is missing: stage 3 unpacks --pretrained_model"
     fi
     data="${dumpdir}/${train_set}/simulation.yaml"
     if [ ! -f "${data}" ]; then
@@ -301,7 +305,13 @@ if should_run 3 "vocabularies"; then
     for system in $(needed '^[^e]'); do configs+=("${conf_dir}/train_${system}.yaml") kinds=llm; done
     ! grep -qs '^ctc_vocab: *sentencepiece' -- "${configs[@]}" || kinds+=" sentencepiece"
     [ -z "$(needed ^espnet)" ] || kinds+=" char"
+    [ -z "${pretrained_model}" ] || espnet2-sop unpack "${pretrained_model}" --out "${expdir}/pretrained"
     for kind in ${kinds}; do
+        if [ -n "${pretrained_model}" ] && [ -d "${expdir}/pretrained/vocab/${kind}" ]; then # the one of its heads
+            mkdir -p "${expdir}/vocab"
+            cp -R "${expdir}/pretrained/vocab/${kind}" "${expdir}/vocab"
+            continue
+        fi
         espnet2-sop vocab --kind "${kind}" "${bases[@]/#/--config=}" --data "${dumpdir}/${train_set}" \
             --size "${ctc_vocab_size}" --out "${expdir}/vocab/${kind}"
     done

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ GAP, WINDOW = 1.0, 30.0  # seconds: silence between the utterances that Whisper 
 LEVEL = 0.05  # RMS
 SIMILAR = 0.25  # cosine distance, up to which groups of voices are one speaker
 FEWEST = 10  # utterances of a speaker
+SLOWEST, FASTEST = 1.0, 5.5  # words a second
 
 
 def packed_files(game: Path) -> Iterator[tuple[int, bytes]]:
@@ -130,6 +132,17 @@ def hear(waves: Sequence[np.ndarray], model: str, nj: int) -> list[str]:
     return [text for batch in done for window in batch for text in window]
 
 
+def believable(texts: Sequence[str], waves: Sequence[np.ndarray]) -> list[bool]:
+    """Which texts are speech: of noise, Whisper says the same, one thing over and over, too much or too little."""
+    counts, believed = Counter(texts), []
+    for text, wave in zip(texts, waves, strict=True):
+        said = text.split()
+        threes = list(zip(said, said[1:], said[2:], strict=False))
+        rate = len(said) / (len(wave) / RATE)
+        believed.append(counts[text] == 1 and len(set(threes)) == len(threes) and SLOWEST <= rate <= FASTEST)
+    return believed
+
+
 def group(waves: Sequence[np.ndarray]) -> np.ndarray:
     """(N,) int: the speaker of each utterance, by average linkage of speaker embeddings."""
     from resemblyzer import VoiceEncoder, preprocess_wav
@@ -151,7 +164,10 @@ def main() -> None:
     waves = {number: unpack(file) for number, file in tqdm(files, desc="unpack")}
     waves = {number: wave for number, wave in waves.items() if len(wave) >= SHORTEST * RATE}
     texts = hear(list(waves.values()), args.model, args.nj)
-    heard = {n: (wave, text) for (n, wave), text in zip(waves.items(), texts, strict=True) if text}
+    believed = believable(texts, list(waves.values()))
+    heard = {
+        number: (wave, text) for (number, wave), text, good in zip(waves.items(), texts, believed, strict=True) if good
+    }
     speakers = group([wave for wave, _ in heard.values()])
     counts = np.bincount(speakers)
     for speaker in np.flatnonzero(counts >= FEWEST):
