@@ -74,3 +74,62 @@ def test_a_segment_belongs_to_the_utterance_that_it_is_within(sky):
 def test_what_whisper_says_of_noise_is_not_believed(sky):
     said = ["I AM SORRY", "I AM SORRY", "", "GO ON AND ON AND ON AND ON", "THE", "WE FOUND YOU HERE", "A " * 12 + "B"]
     assert sky.believable(said, [np.zeros(2 * RATE)] * len(said)) == [False] * 5 + [True, False]
+
+
+@pytest.fixture
+def game(tmp_path, monkeypatch):
+    """Six utterances of two seconds and more, and one that is too short."""
+    (tmp_path / "game").mkdir()
+    (tmp_path / "game/sky.dsk").write_bytes(bytes(range(100, 156)) * 2000)
+    sizes = [*(22050 + 22 + n for n in (2, 4, 6, 8, 10, 12)), 5000]
+    table = [entry(50000 + n, n, size) for n, size in enumerate(sizes)]
+    (tmp_path / "game/sky.dnr").write_bytes(len(table).to_bytes(4, "little") + b"".join(table))
+    return tmp_path / "game"
+
+
+def test_an_interrupted_run_goes_on(sky, game, tmp_path, monkeypatch):
+    """What Whisper has heard is not heard again; a line that was cut off is."""
+    asked = []
+
+    class Pool:
+        def __init__(self, *args): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args): ...
+        def imap(self, function, jobs):
+            for batch in jobs:
+                asked.extend(len(wave) for window in batch for wave in window)
+                yield [["WORD NUMBER " + chr(65 + len(wave) % 26) for wave in window] for window in batch]
+
+    monkeypatch.setattr(sky.multiprocessing, "get_context", lambda kind: types.SimpleNamespace(Pool=Pool))
+    monkeypatch.setattr(sky, "group", lambda waves: np.array([1, 1, 2, 1, 1]))
+    monkeypatch.setattr(sky, "require", lambda game, out: None)
+    monkeypatch.setattr(sky, "FEWEST", 2)
+    (tmp_path / ".sky.part").mkdir()
+    (tmp_path / ".sky.part/words.tsv").write_text("50000\tWE KNEW THIS\n50001\t\n50002\tNOT WHO")
+    monkeypatch.setattr("sys.argv", ["sky.py", str(game), str(tmp_path / "sky")])
+    sky.main()
+    assert len(asked) == 4
+    (table,) = (tmp_path / "sky").rglob("*.trans.txt")
+    names, texts = zip(*(line.split(" ", 1) for line in table.read_text().splitlines()), strict=True)
+    assert names == tuple(f"sky001-sky-{50000 + n}" for n in (0, 2, 4, 5))
+    assert texts[0] == "WE KNEW THIS" and len(set(texts)) == 4
+    assert sorted(path.stem for path in table.parent.glob("*.flac")) == sorted(names)
+
+
+def test_what_is_missing_is_told_first(sky, game, tmp_path, monkeypatch):
+    monkeypatch.setattr(sky.shutil, "which", lambda name: "/bin/ancient")
+    monkeypatch.setattr(sky.importlib.util, "find_spec", lambda name: None)
+    for arguments, message in (
+        ((tmp_path / "none", tmp_path / "sky"), "none: no sky.dnr and sky.dsk here"),
+        ((game, tmp_path / "sky"), "Resemblyzer is missing"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            sky.require(*arguments)
+    monkeypatch.setattr(sky.importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(SystemExit, match="game: is there already"):
+        sky.require(game, game)
+    monkeypatch.setattr(sky.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="the program ancient is missing"):
+        sky.require(game, tmp_path / "sky")

@@ -7,9 +7,11 @@ good enough to learn from, not to test with. Needs the program of Debian's packa
 """
 
 import argparse
+import importlib.util
 import itertools
 import multiprocessing
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -123,13 +125,23 @@ def _start(model: str) -> None:
     _listener = Listener(model)
 
 
-def hear(waves: Sequence[np.ndarray], model: str, nj: int) -> list[str]:
-    """The words of each utterance, "" where they are not certain."""
-    order = [[waves[i] for i in window] for window in windows([len(wave) for wave in waves])]
-    batches = [list(batch) for batch in itertools.batched(order, 8)]
-    with multiprocessing.get_context("spawn").Pool(nj, _start, (model,)) as pool:
-        done = list(tqdm(pool.imap(_listen, batches), desc="words", unit="batch", total=len(batches)))
-    return [text for batch in done for window in batch for text in window]
+def hear(waves: dict[int, np.ndarray], model: str, nj: int, table: Path) -> list[str]:
+    """The words of each utterance, "" where they are not certain; what is in the table already is not heard again."""
+    table.touch()
+    lines = table.read_text("utf-8").rpartition("\n")[0].split("\n")
+    known = {int(number): text for number, _, text in (line.partition("\t") for line in lines) if number}
+    numbers = [number for number in waves if number not in known]
+    found = [[numbers[i] for i in window] for window in windows([len(waves[number]) for number in numbers])]
+    batches = [list(batch) for batch in itertools.batched(found, 8)]
+    with multiprocessing.get_context("spawn").Pool(nj, _start, (model,)) as pool, table.open("a") as f:
+        jobs = ([[waves[number] for number in window] for window in batch] for batch in batches)
+        heard = tqdm(pool.imap(_listen, jobs), desc="words", unit="batch", total=len(batches))
+        for batch, texts in zip(batches, heard, strict=True):
+            new = dict(zip(itertools.chain(*batch), itertools.chain(*texts), strict=True))
+            f.writelines(f"{number}\t{text}\n" for number, text in new.items())
+            f.flush()
+            known |= new
+    return [known[number] for number in waves]
 
 
 def believable(texts: Sequence[str], waves: Sequence[np.ndarray]) -> list[bool]:
@@ -152,37 +164,55 @@ def group(waves: Sequence[np.ndarray]) -> np.ndarray:
     return fcluster(linkage(np.stack(embeddings), "average", "cosine"), SIMILAR, "distance")
 
 
+def write(folder: Path, heard: dict[int, tuple[np.ndarray, str]], speakers: np.ndarray) -> str:
+    """Writes the speakers that have enough utterances; how many."""
+    counts = np.bincount(speakers)
+    kept = np.flatnonzero(counts >= FEWEST)
+    for speaker in kept:
+        name = f"sky{speaker:03d}"
+        chapter = folder / name / "sky"
+        chapter.mkdir(parents=True, exist_ok=True)
+        own = [number for number, other in zip(heard, speakers, strict=True) if other == speaker]
+        for number in own:
+            soundfile.write(chapter / f"{name}-sky-{number}.flac", np.clip(heard[number][0], -1, 1), RATE)
+        texts = "".join(f"{name}-sky-{number} {heard[number][1]}\n" for number in own)
+        (chapter / f"{name}-sky.trans.txt").write_text(texts, "utf-8")
+    return f"{counts[kept].sum()} utterances of {len(kept)} speakers"
+
+
+def require(game: Path, out: Path) -> None:
+    """Ends in one line if something is missing, before the long work."""
+    if not all((game / name).is_file() for name in ("sky.dnr", "sky.dsk")):
+        sys.exit(f"sky.py: error: {game}: no sky.dnr and sky.dsk here; install the package beneath-a-steel-sky")
+    if shutil.which("ancient") is None:
+        sys.exit("sky.py: error: the program ancient is missing; install the package of that name")
+    if importlib.util.find_spec("resemblyzer") is None:
+        sys.exit("sky.py: error: Resemblyzer is missing: pip install resemblyzer")
+    if out.exists():
+        sys.exit(f"sky.py: error: {out}: is there already; remove it or give a new folder")
+
+
 def main() -> None:
-    """Writes the training data."""
+    """Writes the folder; an interrupted run goes on where it was."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("game", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="openai/whisper-base", help="Whisper, id or folder [%(default)s]")
     parser.add_argument("--nj", type=int, default=2, help="processes [%(default)s]")
     args = parser.parse_args()
-    files = sorted(packed_files(args.game))
-    waves = {number: unpack(file) for number, file in tqdm(files, desc="unpack")}
-    waves = {number: wave for number, wave in waves.items() if len(wave) >= SHORTEST * RATE}
-    texts = hear(list(waves.values()), args.model, args.nj)
+    require(args.game, args.out)
+    part = args.out.with_name(f".{args.out.name}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    unpacked = {n: unpack(file) for n, file in tqdm(sorted(packed_files(args.game)), desc="samples")}
+    waves = {n: wave for n, wave in unpacked.items() if len(wave) >= SHORTEST * RATE}
+    texts = hear(waves, args.model, args.nj, part / "words.tsv")
     believed = believable(texts, list(waves.values()))
-    heard = {
-        number: (wave, text) for (number, wave), text, good in zip(waves.items(), texts, believed, strict=True) if good
-    }
-    speakers = group([wave for wave, _ in heard.values()])
-    counts = np.bincount(speakers)
-    for speaker in np.flatnonzero(counts >= FEWEST):
-        name = f"sky{speaker:03d}"
-        folder = args.out / name / "sky"
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = []
-        for (number, (wave, text)), own in zip(heard.items(), speakers, strict=True):
-            if own == speaker:
-                soundfile.write(folder / f"{name}-sky-{number}.flac", np.clip(wave, -1, 1), RATE)
-                lines.append(f"{name}-sky-{number} {text}\n")
-        (folder / f"{name}-sky.trans.txt").write_text("".join(lines))
-    kept = counts[counts >= FEWEST]
-    print(f"{args.out}: {kept.sum()} utterances of {len(kept)} speakers")
+    said = zip(waves.items(), texts, believed, strict=True)
+    heard = {number: (wave, text) for (number, wave), text, good in said if good}
+    written = write(part, heard, group([wave for wave, _ in heard.values()]))
+    part.replace(args.out)
+    print(f"{args.out}: {written}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
