@@ -69,12 +69,14 @@ class Decoder:
         num_beams: 1 is greedy.
         draft: Whether greedy decoding verifies a draft, which saves passes of the LLM and changes no output: the
             serialized output prompt, or in mode `sot` the output of the heads if they were trained with it.
+        no_repeat_ngram: The LLM writes no so many tokens in a row twice; 0 lets it.
     """
 
-    def __init__(self, model: SOPModel, mode: str, num_beams: int = 1, draft: bool = True):
+    def __init__(self, model: SOPModel, mode: str, num_beams: int = 1, draft: bool = True, no_repeat_ngram: int = 0):
         self.model = model
         self.mode = mode
         self.num_beams = num_beams
+        self.no_repeat_ngram = no_repeat_ngram
         self.draft = draft and num_beams == 1 and (mode == "sop" or "ctc" in trained_modes(model))
         model.use(mode)
         if mode != "ctc":
@@ -143,7 +145,8 @@ class Decoder:
         frames, frame_lengths = levels[-1]
         inputs = model.prompt.build(model.llm, model.projector(frames), frame_lengths, sop)
         room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
-        outputs = generate(model.llm, inputs, model.tokenizer.eos_id, room, self.num_beams, drafts)
+        eos = model.tokenizer.eos_id
+        outputs = generate(model.llm, inputs, eos, room, self.num_beams, drafts, self.no_repeat_ngram)
         return [
             (model.tokenizer.decode_serialized(ids), {"talkers": tuple(self._of_llm(ids, probs)), "effort": effort})
             for ids, probs, effort in zip(*outputs, strict=True)

@@ -67,6 +67,7 @@ class Speech2Text:
         device: str = "cpu",
         dtype: str | None = None,
         num_beams: int = 1,
+        no_repeat_ngram: int = 0,
         **limits,
     ) -> "Speech2Text":
         """Opens a trained model.
@@ -80,6 +81,7 @@ class Speech2Text:
             dtype: Of the LLM's frozen weights: `float32`, `bfloat16` or `float16`; None is that of the training.
                 Everything else computes in float32.
             num_beams: 1 is greedy.
+            no_repeat_ngram: The LLM writes no so many tokens in a row twice, which ends loops; 0 lets it.
             limits: `max_seconds`, `pause_seconds`, `batch_size`, `batch_seconds`.
 
         Raises:
@@ -89,6 +91,8 @@ class Speech2Text:
             require_choice("dtype", dtype, DTYPES)
         if not num_beams >= 1:
             raise UserError(f"num_beams: {num_beams}; 1 is greedy, more is beam search")
+        if not no_repeat_ngram >= 0:
+            raise UserError(f"no_repeat_ngram: {no_repeat_ngram}; must be 0 or more")
         device = usable_device(device)
         weights = find_weights(model, revision, checkpoint)
         network = load_run(weights.parent, weights.name)
@@ -99,7 +103,7 @@ class Speech2Text:
         require_mode(network, mode)
         if mode == "sop" and network.prompt.sop_source == "reference":
             raise UserError(f"{model}: was trained with the reference as its prompt, which no new recording has")
-        return cls(Decoder(network, mode, num_beams), **limits)
+        return cls(Decoder(network, mode, num_beams, no_repeat_ngram=no_repeat_ngram), **limits)
 
     def __call__(self, speech, sample_rate: int | None = None, channel: int | None = None):
         """Recognises a recording, or a list of them (`batch`).

@@ -58,6 +58,13 @@ def get_parser() -> argparse.ArgumentParser:
 def add_recognition_options(parser: argparse.ArgumentParser) -> None:
     """Options of all commands that recognise speech: beam, batches and device."""
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument(
+        "--no_repeat_ngram",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the LLM writes no N tokens in a row twice, which ends loops; 0 lets it (default)",
+    )
     parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
     parser.add_argument(
         "--batch_seconds", type=float, default=160, help="most seconds of audio in a batch (default 160)"
@@ -73,6 +80,8 @@ def check_recognition_options(args: argparse.Namespace) -> None:
     """
     if args.beam < 1:
         raise UserError(f"--beam {args.beam}: must be 1 or more")
+    if args.no_repeat_ngram < 0:
+        raise UserError(f"--no_repeat_ngram {args.no_repeat_ngram}: must be 0 or more")
     check_batch_limits(args.batch_size, args.batch_seconds)
 
 
@@ -137,7 +146,7 @@ def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Pa
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; train the model first, or name another with --checkpoint")
     now = {
-        "options": {key: getattr(args, key) for key in ("mode", "sop_source", "beam")},
+        "options": {key: getattr(args, key) for key in ("mode", "sop_source", "beam", "no_repeat_ngram")},
         "files": {
             "checkpoint": origin.fingerprint(checkpoint),
             "mixtures": origin.fingerprint(data / "mixtures.jsonl"),
@@ -174,4 +183,4 @@ def build_decoder(args: argparse.Namespace, device: str):
     if args.sop_source:
         model.prompt.read_from(args.sop_source)
     require_named_oracle(model, args.mode, Path(args.out))
-    return Decoder(model, args.mode, args.beam, args.draft == "auto")
+    return Decoder(model, args.mode, args.beam, args.draft == "auto", args.no_repeat_ngram)

@@ -101,7 +101,7 @@ def what_to_start(out: Path, weights: Path, args: argparse.Namespace) -> Callabl
     from espnet2_sop.transcribe import formats
 
     partial = out / origin.PARTIAL
-    names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "dtype")
+    names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "no_repeat_ngram", "dtype")
     now = {
         "options": {name: getattr(args, name) for name in names},
         "files": {"model": origin.fingerprint(weights), "config": origin.fingerprint(weights.parent / "config.yaml")},
@@ -145,6 +145,7 @@ def open_model(args: argparse.Namespace, weights: Path):
         device="cuda" if args.ngpu else "cpu",
         dtype=args.dtype,
         num_beams=args.beam,
+        no_repeat_ngram=args.no_repeat_ngram,
         max_seconds=args.max_seconds,
         pause_seconds=args.pause_seconds,
         batch_size=args.batch_size,

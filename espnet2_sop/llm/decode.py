@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from transformers import GenerationConfig
@@ -49,6 +50,19 @@ class Row:
         """Tokens of the draft that could be verified now; the model adds one of its own to them."""
         return min(len(self.draft.tokens) - self.draft.position, self.room - len(self.ids) - 1)
 
+    def forbidden(self, verified: list[int], ngram: int) -> list[list[int]]:
+        """Tokens that would repeat so many in a row, behind the output and behind each of V verified tokens.
+
+        Returns:
+            V + 1 lists of ids, all empty if `ngram` is 0.
+        """
+        ids, found = [*self.ids, *verified], []
+        for end in range(len(self.ids), len(ids) + 1):
+            tail = ids[end - ngram + 1 : end]
+            starts = range(end - ngram + 1) if ngram else ()
+            found.append([ids[n + ngram - 1] for n in starts if ids[n : n + ngram - 1] == tail])
+        return found
+
     def take(self, verified: list[int], chosen: list[int], log_probs: list[float], eos_id: int) -> bool:
         """Takes the tokens over that the model agrees with and its own next one.
 
@@ -88,6 +102,7 @@ def generate(
     room: list[int],
     num_beams: int = 1,
     drafts: list[list[int]] | None = None,
+    no_repeat_ngram: int = 0,
 ) -> tuple[list[list[int]], list[list[float]], list[Effort | None]]:
     """Writes the text of every row.
 
@@ -98,6 +113,8 @@ def generate(
         room: Longest output of each row; less where the LLM's context ends before.
         num_beams: 1 is greedy; beam search has no drafts and counts no effort.
         drafts: Ids that each output is expected to be, right or wrong; they change the speed only.
+        no_repeat_ngram: No output has so many tokens in a row twice, as by `no_repeat_ngram_size` of transformers;
+            0 forbids nothing.
 
     Returns:
         B lists of ids without the end of sequence, the log-probability of each id behind those before it, and the
@@ -108,10 +125,11 @@ def generate(
     """
     room = room_in_context(llm, inputs.mask.sum(1).tolist(), room)
     if num_beams == 1 and can_verify(llm):
-        return verify(llm, inputs, eos_id, room, drafts or [[] for _ in room])
+        return verify(llm, inputs, eos_id, room, drafts or [[] for _ in room], no_repeat_ngram)
     config = GenerationConfig(
         max_new_tokens=max(room),
         num_beams=num_beams,
+        no_repeat_ngram_size=no_repeat_ngram,
         do_sample=False,
         eos_token_id=eos_id,
         pad_token_id=eos_id,
@@ -187,7 +205,12 @@ def room_in_context(llm: AdaptedCausalLM, prompts: list[int], room: list[int]) -
 
 
 def verify(
-    llm: AdaptedCausalLM, inputs: LLMInput, eos_id: int, room: list[int], drafts: list[list[int]]
+    llm: AdaptedCausalLM,
+    inputs: LLMInput,
+    eos_id: int,
+    room: list[int],
+    drafts: list[list[int]],
+    no_repeat_ngram: int = 0,
 ) -> tuple[list[list[int]], list[list[float]], list[Effort]]:
     """Greedy decoding that reads several tokens of a draft at once and keeps those that the model would have written.
 
@@ -211,10 +234,12 @@ def verify(
         number = lookahead([row.draft for row in rows], limits, cost) if any(limits) else 0
         verified = [row.draft.ahead(min(number, n)) for row, n in zip(rows, limits, strict=True)]
         if prompts:
-            choices = _read_prompts(llm, prompts, verified, cache)
+            states, firsts = _read_prompts(llm, prompts, verified, cache)
             prompts = []
         else:
-            choices = _read_tokens(llm, rows, verified, cache, eos_id)
+            states, firsts = _read_tokens(llm, rows, verified, cache, eos_id)
+        forbidden = [row.forbidden(tokens, no_repeat_ngram) for row, tokens in zip(rows, verified, strict=True)]
+        choices = _choices(llm, states, firsts, forbidden)
         ended = [row.take(tokens, *chosen, eos_id) for row, tokens, chosen in zip(rows, verified, choices, strict=True)]
         if any(ended):
             done += [row for row, end in zip(rows, ended, strict=True) if end]
@@ -225,8 +250,10 @@ def verify(
     return [row.ids for row in done], [row.log_probs for row in done], [row.effort for row in done]
 
 
-def _read_prompts(llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache) -> list[Choices]:
-    """Runs prompts (L_i, D) and the drafts behind them: the model's choices behind each prompt and each token."""
+def _read_prompts(
+    llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache
+) -> tuple[torch.Tensor, list[int]]:
+    """Runs prompts (L_i, D) and the drafts behind them: states (B, L, D), and the last column of each prompt."""
     device = prompts[0].device
     words = llm.embed(torch.tensor([token for tokens in verified for token in tokens], dtype=torch.long, device=device))
     parts = words.split([len(tokens) for tokens in verified])
@@ -236,11 +263,13 @@ def _read_prompts(llm, prompts: list[torch.Tensor], verified: list[list[int]], c
     columns = torch.arange(embeds.size(1), device=device).expand(len(prompts), -1)
     cache.place(columns, 0)
     hidden = llm.hidden_states(embeds, None, columns, cache)  # padding is on the right, where no query looks
-    return _choices(llm, hidden, [len(p) - 1 for p in prompts], verified)
+    return hidden, [len(p) - 1 for p in prompts]
 
 
-def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCache, padding_id: int) -> list[Choices]:
-    """Runs the last token of each row and the draft behind it: the model's choices behind each of them."""
+def _read_tokens(
+    llm, rows: list[Row], verified: list[list[int]], cache: RowCache, padding_id: int
+) -> tuple[torch.Tensor, list[int]]:
+    """Runs the last token of each row and the draft behind it: states (B, L, D), and the column of that token."""
     device = llm.sc_input.device
     tokens = [[row.ids[-1], *draft] for row, draft in zip(rows, verified, strict=True)]
     width = max(map(len, tokens))
@@ -256,17 +285,22 @@ def _read_tokens(llm, rows: list[Row], verified: list[list[int]], cache: RowCach
         mask = torch.zeros(hidden.shape, dtype=embeds.dtype, device=device)
         mask.masked_fill_(hidden, torch.finfo(embeds.dtype).min)
     positions = columns.clamp(max=context_of(llm) - 1)  # padding may reach beyond the context
-    states = llm.hidden_states(embeds, mask, positions, cache)
-    return _choices(llm, states, [0] * len(rows), verified)
+    return llm.hidden_states(embeds, mask, positions, cache), [0] * len(rows)
 
 
-def _choices(llm, states: torch.Tensor, firsts: list[int], verified: list[list[int]]) -> list[Choices]:
-    """States (B, L, D), from column `firsts` (B,) on -> greedy choices behind it and behind each verified token."""
-    sizes = [len(tokens) + 1 for tokens in verified]
-    places = [(i, first + n) for i, (first, size) in enumerate(zip(firsts, sizes, strict=True)) for n in range(size)]
+def _choices(llm, states: torch.Tensor, firsts: list[int], forbidden: list[list[list[int]]]) -> list[Choices]:
+    """States (B, L, D), from column `firsts` (B,) on -> greedy choices behind it and behind each verified token.
+
+    `forbidden` has for each of these places the tokens that must not be chosen there.
+    """
+    places = [(i, first + n) for i, (first, row) in enumerate(zip(firsts, forbidden, strict=True))
+              for n in range(len(row))]  # fmt: skip
     rows, columns = torch.tensor(places, device=states.device).T
     logits = llm.logits(states[rows, columns])
-    best = logits.argmax(-1)
+    allowed = logits
+    if barred := [(n, token) for n, tokens in enumerate(chain(*forbidden)) for token in tokens]:
+        allowed = logits.index_put(torch.tensor(barred, device=logits.device).T.unbind(), logits.new_tensor(-torch.inf))
+    best = allowed.argmax(-1)
     chosen = iter(zip(best.tolist(), log_prob(logits, best).tolist(), strict=True))
-    choices = [[next(chosen) for _ in range(size)] for size in sizes]
+    choices = [[next(chosen) for _ in row] for row in forbidden]
     return [([token for token, _ in row], [value for _, value in row]) for row in choices]

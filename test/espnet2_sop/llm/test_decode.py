@@ -108,6 +108,30 @@ def test_greedy_is_that_of_transformers(build_llm, tiny_llm, untied_llm, tokeniz
 
 @torch.no_grad()
 @pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("ngram", [1, 2, 3])
+def test_nothing_is_said_twice_where_that_is_forbidden(build_llm, tiny_llm, tokenizer, beams, ngram):
+    """`no_repeat_ngram_size` of transformers, whatever the draft; it changes what is written here."""
+    from transformers import GenerationConfig
+
+    llm, rng = build_llm(tiny_llm), random.Random(3)
+    inputs, _ = prompts(llm, tokenizer, 5)
+    eos, room = 1, [40] * 5
+    config = GenerationConfig(max_new_tokens=40, do_sample=False, num_beams=beams, eos_token_id=eos, pad_token_id=eos,
+                              no_repeat_ngram_size=ngram)  # fmt: skip
+    output = llm.base.generate(inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config)
+    expected = [[*ids, eos][: [*ids, eos].index(eos)] for ids in output.tolist()]
+    free = generate(llm, inputs, eos, room, beams)[0]
+    assert generate(llm, inputs, eos, room, beams, no_repeat_ngram=ngram)[0] == expected != free
+    for ids in expected:
+        grams = list(zip(*(ids[n:] for n in range(ngram)), strict=False))
+        assert len(grams) == len(set(grams))
+    for _ in range(20 if beams == 1 else 0):
+        drafts = [spoil(rng, ids, llm.sc_id, llm.base.config.vocab_size) for ids in rng.choice((expected, free))]
+        assert generate(llm, inputs, eos, room, drafts=drafts, no_repeat_ngram=ngram)[0] == expected
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
 def test_log_probs_are_those_of_transformers(build_llm, tiny_llm, tokenizer, beams):
     """`compute_transition_scores` of transformers for the same outputs, with and without drafts, right or wrong."""
     from transformers import GenerationConfig
