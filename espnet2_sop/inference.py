@@ -69,7 +69,7 @@ class Decoder:
         num_beams: 1 is greedy.
         draft: Whether greedy decoding verifies a draft, which saves passes of the LLM and changes no output: the
             serialized output prompt, or in mode `sot` the output of the heads if they were trained with it.
-        no_repeat_ngram: The LLM writes no so many tokens in a row twice; 0 lets it.
+        no_repeat_ngram: So many tokens in a row are not written twice by the LLM; 0 forbids nothing.
     """
 
     def __init__(self, model: SOPModel, mode: str, num_beams: int = 1, draft: bool = True, no_repeat_ngram: int = 0):

@@ -81,7 +81,8 @@ class Speech2Text:
             dtype: Of the LLM's frozen weights: `float32`, `bfloat16` or `float16`; None is that of the training.
                 Everything else computes in float32.
             num_beams: 1 is greedy.
-            no_repeat_ngram: The LLM writes no so many tokens in a row twice, which ends loops; 0 lets it.
+            no_repeat_ngram: So many tokens in a row are not written twice by the LLM, which ends loops; 0 forbids
+                nothing.
             limits: `max_seconds`, `pause_seconds`, `batch_size`, `batch_seconds`.
 
         Raises:

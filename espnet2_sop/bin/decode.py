@@ -63,7 +63,7 @@ def add_recognition_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="the LLM writes no N tokens in a row twice, which ends loops; 0 lets it (default)",
+        help="the LLM does not write N tokens in a row twice, which ends loops; 0 forbids nothing (default)",
     )
     parser.add_argument("--batch_size", type=int, default=32, help="most mixtures in a batch (default 32)")
     parser.add_argument(

@@ -113,8 +113,8 @@ def generate(
         room: Longest output of each row; less where the LLM's context ends before.
         num_beams: 1 is greedy; beam search has no drafts and counts no effort.
         drafts: Ids that each output is expected to be, right or wrong; they change the speed only.
-        no_repeat_ngram: No output has so many tokens in a row twice, as by `no_repeat_ngram_size` of transformers;
-            0 forbids nothing.
+        no_repeat_ngram: So many tokens in a row are not written twice (`no_repeat_ngram_size` of transformers); 0
+            forbids nothing.
 
     Returns:
         B lists of ids without the end of sequence, the log-probability of each id behind those before it, and the

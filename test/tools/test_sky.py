@@ -115,6 +115,8 @@ def test_an_interrupted_run_goes_on(sky, game, tmp_path, monkeypatch):
     names, texts = zip(*(line.split(" ", 1) for line in table.read_text().splitlines()), strict=True)
     assert names == tuple(f"sky001-sky-{50000 + n}" for n in (0, 2, 4, 5))
     assert texts[0] == "WE KNEW THIS" and len(set(texts)) == 4
+    lines = (tmp_path / "sky/words.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == [str(50000 + n) for n in range(6)]
     assert sorted(path.stem for path in table.parent.glob("*.flac")) == sorted(names)
 
 

@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import itertools
 import multiprocessing
+import os
 import re
 import shutil
 import subprocess
@@ -128,8 +129,11 @@ def _start(model: str) -> None:
 def hear(waves: dict[int, np.ndarray], model: str, nj: int, table: Path) -> list[str]:
     """The words of each utterance, "" where they are not certain; what is in the table already is not heard again."""
     table.touch()
-    lines = table.read_text("utf-8").rpartition("\n")[0].split("\n")
-    known = {int(number): text for number, _, text in (line.partition("\t") for line in lines) if number}
+    whole = table.read_bytes()
+    whole = whole[: whole.rfind(b"\n") + 1]
+    os.truncate(table, len(whole))  # a line that was cut off
+    lines = whole.decode().splitlines()
+    known = {int(number): text for number, _, text in (line.partition("\t") for line in lines)}
     numbers = [number for number in waves if number not in known]
     found = [[numbers[i] for i in window] for window in windows([len(waves[number]) for number in numbers])]
     batches = [list(batch) for batch in itertools.batched(found, 8)]
