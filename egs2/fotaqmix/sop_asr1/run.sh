@@ -9,5 +9,5 @@ exec ./sop.sh \
     --test_sets "test_1mix_clean test_2mix_clean test_3mix_clean test_1mix_noisy test_2mix_noisy test_3mix_noisy" \
     --max_duration 20 \
     --base_config "conf/base.yaml conf/encoder/whisper-base.yaml" \
-    --ctc_vocab_size 250 \
+    --ctc_vocab_size 500 \
     "$@"
