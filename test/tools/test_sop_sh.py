@@ -61,12 +61,17 @@ def option(call: str, name: str) -> str:
     return words[words.index(name) + 1]
 
 
+def starts_of(calls: list[str]) -> dict[str, str]:
+    """{output folder: checkpoint that it starts from, "" if none} of all trainings, in order."""
+    trained = [call for call in calls if call.startswith("train")]
+    return {option(c, "--output_dir"): option(c, "--init_param") if "--init_param" in c else "" for c in trained}
+
+
 def test_a_name_decides_start_mode_and_folder(driver):
     """An ablation is a YAML file and a name: no line of the driver knows sop_a_b."""
     calls = driver("--systems", "sop_a_b joint sot_more espnet_sot", "--stage", "5", "--nj", "1")
     trained = {option(call, "--output_dir"): call for call in calls if call.startswith("train")}
-    starts = {out: option(call, "--init_param") if "--init_param" in call else "" for out, call in trained.items()}
-    assert starts == {
+    assert starts_of(calls) == {
         "exp/stage1_sot": "",
         "exp/stage2_ctc_a": "exp/stage1_sot/valid.acc.ave.pth",
         "exp/stage3_sop_a_b": "exp/stage2_ctc_a/valid.ter.ave.pth",
@@ -89,9 +94,8 @@ def test_stage_0_comes_first_where_a_recipe_has_one(driver):
     def starts(expdir):
         options = ("--systems", "sop joint", "--stage", "5", "--stop_stage", "7", "--nj", "1", "--expdir", expdir)
         (driver.checkout.root.parent / "calls").unlink(missing_ok=True)
-        trained = [call for call in driver(*options) if call.startswith("train")]
-        names = {option(c, "--output_dir"): option(c, "--init_param") if "--init_param" in c else "" for c in trained}
-        return [(out.removeprefix(f"{expdir}/"), start.removeprefix(f"{expdir}/")) for out, start in names.items()]
+        found = starts_of(driver(*options)).items()
+        return [(out.removeprefix(f"{expdir}/"), start.removeprefix(f"{expdir}/")) for out, start in found]
 
     later = [
         ("stage2_ctc", "stage1_sot/valid.acc.ave.pth"),
@@ -168,9 +172,7 @@ def test_a_packed_model_is_what_training_starts_from(driver):
     assert calls[0] == "unpack a model.zip --out exp/pretrained"
     assert [option(call, "--out") for call in calls if call.startswith("vocab")] == ["exp/vocab/llm", "exp/vocab/char"]
     assert (driver.recipe / "exp/vocab/sentencepiece/vocabulary.json").read_text() == "{}"
-    trained = {option(call, "--output_dir"): call for call in calls if call.startswith("train")}
-    starts = {out: option(call, "--init_param") if "--init_param" in call else "" for out, call in trained.items()}
-    assert starts == {
+    assert starts_of(calls) == {
         "exp/stage1_sot": "exp/pretrained/model.pth",
         "exp/stage2_ctc": "exp/stage1_sot/valid.acc.ave.pth",
         "exp/stage1_joint": "exp/pretrained/model.pth",
