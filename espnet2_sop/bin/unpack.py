@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     from espnet2_sop.package import WEIGHTS, open_package
 
     folder = open_package(args.model, args.revision)
-    options = vars(args)
+    options = vars(args) | {"folder": folder}  # each content of a zip, each commit of the hub has its own
     if done.is_done(args.out, options, [folder / WEIGHTS]):
         print(f"{args.out}: done already, skipped")
         return

@@ -230,11 +230,22 @@ def test_training_starts_from_what_is_unpacked(run, bare, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_rounded_weights_are_unpacked_whole(run, tmp_path):
-    folder = packed(run, tmp_path, "--dtype", "bfloat16")
-    unpack.main([str(folder), "--out", str(tmp_path / "start")])
+def test_rounded_weights_are_unpacked_whole(run, bare, tmp_path):
+    """In place of another zip of that name; that both were seen before must not matter."""
+    folder, start = packed(run, tmp_path, "--dtype", "bfloat16"), tmp_path / "start"
+    other = Path(shutil.copy(bare.with_name("model.zip"), tmp_path / "other.zip"))
+    archive = folder.with_name("model.zip")
+    unpack.main([str(archive), "--out", str(tmp_path / "seen")])
+    shutil.move(archive, tmp_path / "rounded.zip")
+    shutil.move(other, archive)
+    unpack.main([str(archive), "--out", str(start)])
+    shutil.move(tmp_path / "rounded.zip", archive)
+    whole = torch.load(start / "model.pth", weights_only=True)
+    unpack.main([str(archive), "--out", str(start)])
     state = torch.load(tmp_path / "start/model.pth", weights_only=True)
     assert {value.dtype for value in state.values()} == {torch.float32}
+    assert all(torch.equal(value, whole[key].bfloat16().float()) for key, value in state.items())
+    assert any(not torch.equal(value, whole[key]) for key, value in state.items())
 
 
 @pytest.mark.parametrize(
