@@ -24,6 +24,7 @@ from espnet2_sop.llm.adapters import read_adapters
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.prompt import PromptBuilder
 from espnet2_sop.llm.tokenizer import build_tokenizer
+from espnet2_sop.llm.whisper import WhisperDecoder
 from espnet2_sop.model import SOPModel
 from espnet2_sop.parts import find_part
 from espnet2_sop.separator.abs_separator import AbsSeparator
@@ -52,7 +53,7 @@ class PartChoices(ClassChoices):
 
 encoder_choices = PartChoices("encoder", ENCODERS, AbsEncoder, "huggingface")
 separator_choices = PartChoices("separator", {"conv": ConvSeparator, "lstm": LSTMSeparator}, AbsSeparator, "lstm")
-llm_choices = PartChoices("llm", {"adapted": AdaptedCausalLM}, AdaptedCausalLM, "adapted")
+llm_choices = PartChoices("llm", {"adapted": AdaptedCausalLM, "whisper": WhisperDecoder}, AdaptedCausalLM, "adapted")
 ADAPTERS = ("sot", "sop")
 
 
@@ -71,19 +72,24 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
     front = build_front(args, vocabulary)
     conf = {k: v for k, v in args.llm_conf.items() if k not in ("speaker_change", "tokenizer")}
-    kind = llm_choices.get_class(getattr(args, "llm", llm_choices.default))  # an old config.yaml does not name it
+    kind = llm_class(args)
     llm = construct("llm_conf", kind, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id)
     return construct(
         "model_conf",
         SOPModel,
         args.model_conf,
         **{name: getattr(front, name) for name in FRONT_PARTS},
-        projector=torch.nn.Linear(front.downsampler.output_size, llm.hidden_size),
+        projector=llm.new_projector((front.encoder if llm.reads_encoder else front.downsampler).output_size),
         llm=llm,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         prompt=construct("prompt_conf", PromptBuilder, args.prompt_conf, tokenizer=tokenizer),
     )
+
+
+def llm_class(args: argparse.Namespace) -> type[AdaptedCausalLM]:
+    """The class of the LLM that a configuration names; an old one does not."""
+    return llm_choices.get_class(getattr(args, "llm", llm_choices.default))
 
 
 def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> FrontEnd:
@@ -109,7 +115,7 @@ def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> Front
         num_talkers=args.num_talkers,
     )
     ctc = SerializedCTC(separator.output_size, vocabulary.vocab_size, args.num_talkers)
-    return FrontEnd(encoder, downsampler, separator, ctc, tap)
+    return FrontEnd(encoder, downsampler, separator, ctc, tap, llm_reads_encoder=llm_class(args).reads_encoder)
 
 
 def construct(option: str, build: Callable, conf: dict, **parts):

@@ -11,13 +11,14 @@ from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 FRONT_PARTS = ("encoder", "downsampler", "separator", "ctc")
 
 
-def kept_level(trainable: Sequence[str], tap: int) -> int:
+def kept_level(trainable: Sequence[str], tap: int, llm_reads_encoder: bool = False) -> int:
     """The last level of frames that a training with a frozen encoder does not change.
 
     Returns:
-        0 for the encoder's frames, `tap` where the downsampler is frozen, too: everything is computed from there.
+        0 for the encoder's frames, `tap` where the downsampler is frozen, too, and the LLM does not read the encoder:
+        everything is computed from there.
     """
-    return 0 if "downsampler" in trainable else tap
+    return 0 if "downsampler" in trainable or llm_reads_encoder else tap
 
 
 def arithmetic(dtype: str, device: torch.device) -> contextlib.AbstractContextManager:
@@ -36,6 +37,7 @@ class FrontEnd(nn.Module):
         tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
         trainable: Parts that are trained, as in `model_conf.trainable`.
         ctc_stop_gradient: The Separator reads frames without gradient.
+        llm_reads_encoder: The LLM reads the encoder's frames, not those of the last block.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class FrontEnd(nn.Module):
         tap: int,
         trainable: Sequence[str] = (),
         ctc_stop_gradient: bool = False,
+        llm_reads_encoder: bool = False,
     ):
         super().__init__()
         self.encoder = encoder
@@ -56,13 +59,14 @@ class FrontEnd(nn.Module):
         self.tap = tap
         self.trainable = trainable
         self.ctc_stop_gradient = ctc_stop_gradient
+        self.llm_reads_encoder = llm_reads_encoder
         self.register_state_dict_post_hook(self._drop_never_trained)
         self.register_load_state_dict_post_hook(self._expect_no_never_trained)
 
     @property
     def kept_level(self) -> int:
         """The level of frames that may be kept on disk and given to `downsample` instead of being encoded."""
-        return kept_level(self.trainable, self.tap)
+        return kept_level(self.trainable, self.tap, self.llm_reads_encoder)
 
     def encode(self, speech: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Waveforms (B, T), (B,) -> frames and lengths of the encoder and of every downsampling block."""

@@ -142,8 +142,7 @@ class Decoder:
         """Runs the LLM on projected speech, with or without prompts and drafts: texts, and what else a Hypothesis
         says of them."""
         model = self.model
-        frames, frame_lengths = levels[-1]
-        inputs = model.prompt.build(model.llm, model.projector(frames), frame_lengths, sop)
+        inputs = model.llm_input(levels, sop)
         room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
         eos = model.tokenizer.eos_id
         outputs = generate(model.llm, inputs, eos, room, self.num_beams, drafts, self.no_repeat_ngram)

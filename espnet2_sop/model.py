@@ -14,7 +14,7 @@ from espnet2_sop.errors import UserError
 from espnet2_sop.front import FrontEnd
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.llm.loss import label_loss
-from espnet2_sop.llm.prompt import PromptBuilder, corrupt
+from espnet2_sop.llm.prompt import LLMInput, PromptBuilder, corrupt
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.objectives import OBJECTIVES, loss_share
@@ -78,7 +78,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         stream_weight: float = 0.0,
         extract_feats_in_collect_stats: bool = False,
     ):
-        super().__init__(encoder, downsampler, separator, ctc, tap, trainable, ctc_stop_gradient)
+        super().__init__(encoder, downsampler, separator, ctc, tap, trainable, ctc_stop_gradient, llm.reads_encoder)
         loss_share(objective, ctc_weight)  # before anything is used: a wrong value is an error
         self.wanted_ctc_weight = ctc_weight
         self.projector = projector
@@ -96,6 +96,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             raise UserError("model_conf.stream_weight: needs a CTC loss and separator in model_conf.trainable")
         self.stream_weight = stream_weight
         self.embedding_ctc: EmbeddingCTC | None = None
+        if objective == "align" and llm.reads_encoder:
+            raise UserError("model_conf.objective: Whisper's decoder has nothing to align; start with sot")
         if objective == "align":
             self.embedding_ctc = EmbeddingCTC(llm.base.get_input_embeddings())
             self.embedding_ctc.start(projector)
@@ -168,6 +170,11 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             return self.llm_ids(slot.tokens)
         words = slot.words(self.vocabulary.starts_word)
         return [token for word in words for token in self.prompt.marked(self.llm_ids(word.tokens), word.confidence)]
+
+    def llm_input(self, levels, sop: list[list[int]] | None = None, targets: list[list[int]] | None = None) -> LLMInput:
+        """What the LLM reads; output of `encode`, prompt ids, and in training the ids that each row shall write."""
+        frames, lengths = levels[0 if self.llm_reads_encoder else -1]
+        return self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
 
     def llm_ids(self, tokens: list[int]) -> list[int]:
         """CTC tokens of one talker -> ids of the LLM's tokenizer."""
@@ -251,9 +258,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             talkers: Output of `talkers` where it is known already.
         """
         sop, stats = self._training_prompt(levels, targets, heads, talkers)
-        frames, lengths = levels[-1]
-        inputs = self.prompt.build(self.llm, self.projector(frames), lengths, sop, targets)
-        hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)
+        inputs = self.llm_input(levels, sop, targets)
+        hidden = self.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions, speech=inputs.speech)
         loss, correct = label_loss(self.llm, hidden[inputs.label_rows, inputs.label_columns], inputs.labels)
         share = mean_share(len(inputs.labels), len(targets), loss.device)
         stats["acc"] = correct * share

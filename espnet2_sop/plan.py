@@ -119,6 +119,8 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
         if (name := config.get(choices.name, choices.default)) not in choices.classes:
             known = ", ".join(choices.classes)
             raise UserError(f"{choices.name}: the cost of {name} is not known; only that of {known} is computed")
+    if llm_choices.get_class(config.get("llm", llm_choices.default)).reads_encoder:
+        raise UserError(f"llm: the cost of {config['llm']} is not known, only that of LLMs that read frames as tokens")
     settings = config_of(encoder_conf["pretrained"], "encoder_conf.pretrained")
     llm_settings = config_of(llm_conf["pretrained"], "llm_conf.pretrained")
     vocabulary = about.sentencepiece if config.get("ctc_vocab") == "sentencepiece" else llm_settings.vocab_size

@@ -16,7 +16,7 @@ from espnet2_sop.cache.plan import Cache, cache_dtype, find_caches
 from espnet2_sop.cache.store import DONE, CachedTensors, CacheWriter
 from espnet2_sop.ctc.table import to_table
 from espnet2_sop.errors import UserError
-from espnet2_sop.front import FRONT_PARTS, FrontEnd, kept_level
+from espnet2_sop.front import FRONT_PARTS, FrontEnd
 from espnet2_sop.llm.tokenizer import build_tokenizer
 from espnet2_sop.lock import locked
 from espnet2_sop.mixture.loader import MixtureWaveforms, open_store
@@ -90,7 +90,7 @@ def fill_one(args: argparse.Namespace, front: FrontEnd, cache: Cache, frames: Ca
         origin.write_origin(cache.folder, cache.origin)
     lengths = dict(sorted(open_store(cache.manifest).lengths().items(), key=lambda item: item[1]))
     dtype = getattr(torch, cache_dtype(args)) if cache.kind == "frames" else torch.float32
-    level = kept_level(args.model_conf["trainable"], front.tap)
+    level = front.kept_level
     kept = CachedTensors(frames.folder) if cache.kind == "sop" and frames else None
     device = next(front.parameters()).device
     use_amp = args.use_amp and device.type == "cuda"

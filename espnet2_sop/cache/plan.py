@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from espnet2_sop import origin
-from espnet2_sop.assembly import PartChoices, encoder_choices, part_of, read_state, separator_choices
+from espnet2_sop.assembly import PartChoices, encoder_choices, llm_class, part_of, read_state, separator_choices
 from espnet2_sop.cache.store import DONE
 from espnet2_sop.errors import UserError
 from espnet2_sop.front import kept_level
@@ -103,7 +103,7 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
     state: dict[str, torch.Tensor] = {}
     for path in args.init_param:
         state |= read_state(path.partition(":")[0])
-    level = kept_level(args.model_conf["trainable"], args.model_conf.get("tap", 2))
+    level = kept_level(args.model_conf["trainable"], args.model_conf.get("tap", 2), llm_class(args).reads_encoder)
 
     def conf(name: str) -> dict:
         return {k: v for k, v in getattr(args, f"{name}_conf").items() if k not in COSTS}

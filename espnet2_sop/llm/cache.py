@@ -15,10 +15,12 @@ class RowCache(Cache):
 
     Args:
         layers: Of the LLM.
+        cross_attention: Whether the keys and values of frames are kept, too, in a cache of that name.
     """
 
-    def __init__(self, layers: int):
+    def __init__(self, layers: int, cross_attention: bool = False):
         super().__init__(layers=[RowLayer(self) for _ in range(layers)])
+        self.cross_attention = DynamicCache() if cross_attention else None
         self.seen = 0
         self.end = 0
         self.columns: torch.Tensor | None = None
@@ -38,6 +40,8 @@ class RowCache(Cache):
         """Drops all rows of the batch but these (N,)."""
         for layer in self.layers:
             layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+        if self.cross_attention is not None:
+            self.cross_attention.batch_select_indices(rows)
 
 
 class RowLayer(DynamicLayer):

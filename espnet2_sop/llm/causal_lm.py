@@ -1,11 +1,14 @@
 """A frozen causal LM with named LoRA adapters and one trained token for the speaker change."""
 
+from dataclasses import dataclass
+
 import peft
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, Cache
+from transformers import AutoModelForCausalLM
 
 from espnet2_sop.errors import UserError, require_choice
+from espnet2_sop.llm.cache import RowCache
 from espnet2_sop.llm.tokenizer import OPTION
 from espnet2_sop.lora import lora_config
 from espnet2_sop.pretrained import ATTENTION, DTYPES, load_pretrained
@@ -27,6 +30,23 @@ def adapter_config(name: str, conf: dict) -> peft.LoraConfig:
     return lora_config(f"llm_conf.adapters.{name}", {**LORA, **conf}, task_type="CAUSAL_LM")
 
 
+@dataclass(frozen=True)
+class Speech:
+    """Frames that a decoder reads by cross-attention.
+
+    Attributes:
+        frames: (B, F, D).
+        mask: (B, F) bool, True at valid frames.
+    """
+
+    frames: torch.Tensor
+    mask: torch.Tensor
+
+    def rows(self, index: list[int]) -> "Speech":
+        """Those of some rows."""
+        return Speech(self.frames[index], self.mask[index])
+
+
 class AdaptedCausalLM(nn.Module):
     """The LLM of the paper: frozen weights, LoRA adapters by name, and the trained row of `<sc>`.
 
@@ -41,9 +61,17 @@ class AdaptedCausalLM(nn.Module):
         attn_implementation: How transformers computes attention: `sdpa`, `eager`, `flash_attention_2`.
         gradient_checkpointing: Trade time for memory.
 
+    Attributes:
+        reads_encoder: Whether it reads the frames of the encoder by cross-attention; if not, those of the downsampler
+            stand between prompt and text.
+        auto_class: Loads the LLM.
+
     Raises:
         UserError: The LLM cannot be loaded, or a key or value of `adapters` or `dtype` is wrong.
     """
+
+    reads_encoder = False
+    auto_class = AutoModelForCausalLM
 
     def __init__(
         self,
@@ -59,7 +87,7 @@ class AdaptedCausalLM(nn.Module):
         require_choice("llm_conf.attn_implementation", attn_implementation, ATTENTION)
         self.base_dtype = getattr(torch, require_choice("llm_conf.dtype", dtype, DTYPES))
         base = load_pretrained(
-            AutoModelForCausalLM.from_pretrained,
+            self.auto_class.from_pretrained,
             pretrained,
             OPTION,
             revision=revision,
@@ -98,6 +126,14 @@ class AdaptedCausalLM(nn.Module):
         """Width of the embeddings."""
         return self.base.config.hidden_size
 
+    def new_projector(self, input_size: int) -> nn.Linear:
+        """What brings frames of this width to the LLM, before any training."""
+        return nn.Linear(input_size, self.hidden_size)
+
+    def new_cache(self) -> RowCache:
+        """An empty cache for decoding."""
+        return RowCache(self.base.config.num_hidden_layers)
+
     def activate(self, adapters: list[str]) -> None:
         """Chooses the adapters whose LoRA terms are added; trains none of them yet.
 
@@ -132,7 +168,12 @@ class AdaptedCausalLM(nn.Module):
         return self.base.get_input_embeddings()(ids)
 
     def hidden_states(
-        self, embeds: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Cache | None = None
+        self,
+        embeds: torch.Tensor,
+        mask: torch.Tensor | None,
+        positions: torch.Tensor,
+        cache: RowCache | None = None,
+        speech: Speech | None = None,
     ) -> torch.Tensor:
         """Runs the decoder without its output layer.
 
@@ -142,6 +183,7 @@ class AdaptedCausalLM(nn.Module):
                 cache has; or None: all earlier positions are seen.
             positions: (B, L) position of each valid token in its row, from 0.
             cache: Keys and values of earlier passes, to which this one adds its own.
+            speech: What is read by cross-attention, if the LLM does that.
 
         Returns:
             (B, L, hidden_size).
@@ -151,9 +193,13 @@ class AdaptedCausalLM(nn.Module):
             inputs_embeds=embeds,
             attention_mask=mask.long() if mask is not None and mask.dim() == 2 else mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **self._decoder_inputs(cache, speech),
         ).last_hidden_state
+
+    def _decoder_inputs(self, cache: RowCache | None, speech: Speech | None) -> dict:
+        """What the decoder is called with beside embeddings, mask and positions."""
+        return {"past_key_values": cache}
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., hidden_size) -> (..., vocabulary)."""

@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.cache import RowCache, has_plain_cache
-from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.llm.draft import Draft, PassCost, lookahead
 from espnet2_sop.llm.effort import Effort
 from espnet2_sop.llm.prompt import LLMInput
@@ -121,9 +121,11 @@ def generate(
         effort of each row.
 
     Raises:
-        UserError: A prompt does not fit into the LLM's context.
+        UserError: A prompt does not fit into the LLM's context, or the LLM has no beam search.
     """
     room = room_in_context(llm, inputs.mask.sum(1).tolist(), room)
+    if inputs.speech is not None and (num_beams > 1 or not can_verify(llm)):
+        raise UserError("Whisper's decoder writes greedily: use --beam 1, and attn_implementation sdpa or eager")
     if num_beams == 1 and can_verify(llm):
         return verify(llm, inputs, eos_id, room, drafts or [[] for _ in room], no_repeat_ngram)
     config = GenerationConfig(
@@ -186,7 +188,8 @@ def can_verify(llm: AdaptedCausalLM) -> bool:
 
 def context_of(llm: AdaptedCausalLM) -> int:
     """Positions that the LLM has; LLMs with learned ones have no others. One that names no limit has all."""
-    return getattr(llm.base.config, "max_position_embeddings", None) or sys.maxsize
+    limits = (getattr(llm.base.config, f"max_{name}", None) for name in ("position_embeddings", "target_positions"))
+    return next(filter(None, limits), sys.maxsize)
 
 
 def room_in_context(llm: AdaptedCausalLM, prompts: list[int], room: list[int]) -> list[int]:
@@ -228,16 +231,17 @@ def verify(
         for i, (prompt, n, draft) in enumerate(zip(prompts, room, drafts, strict=True))
     ]
     done: list[Row] = []
-    cache = RowCache(llm.base.config.num_hidden_layers)
+    cache = llm.new_cache()
     while rows:
+        speech = inputs.speech and inputs.speech.rows([row.index for row in rows])
         limits = [row.limit() for row in rows]
         number = lookahead([row.draft for row in rows], limits, cost) if any(limits) else 0
         verified = [row.draft.ahead(min(number, n)) for row, n in zip(rows, limits, strict=True)]
         if prompts:
-            states, firsts = _read_prompts(llm, prompts, verified, cache)
+            states, firsts = _read_prompts(llm, prompts, verified, cache, speech)
             prompts = []
         else:
-            states, firsts = _read_tokens(llm, rows, verified, cache, eos_id)
+            states, firsts = _read_tokens(llm, rows, verified, cache, speech, eos_id)
         forbidden = [row.forbidden(tokens, no_repeat_ngram) for row, tokens in zip(rows, verified, strict=True)]
         choices = _choices(llm, states, firsts, forbidden)
         ended = [row.take(tokens, *chosen, eos_id) for row, tokens, chosen in zip(rows, verified, choices, strict=True)]
@@ -251,7 +255,7 @@ def verify(
 
 
 def _read_prompts(
-    llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache
+    llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache, speech: Speech | None
 ) -> tuple[torch.Tensor, list[int]]:
     """Runs prompts (L_i, D) and the drafts behind them: states (B, L, D), and the last column of each prompt."""
     device = prompts[0].device
@@ -262,12 +266,12 @@ def _read_prompts(
     )
     columns = torch.arange(embeds.size(1), device=device).expand(len(prompts), -1)
     cache.place(columns, 0)
-    hidden = llm.hidden_states(embeds, None, columns, cache)  # padding is on the right, where no query looks
+    hidden = llm.hidden_states(embeds, None, columns, cache, speech)  # padding is on the right, where no query looks
     return hidden, [len(p) - 1 for p in prompts]
 
 
 def _read_tokens(
-    llm, rows: list[Row], verified: list[list[int]], cache: RowCache, padding_id: int
+    llm, rows: list[Row], verified: list[list[int]], cache: RowCache, speech: Speech | None, padding_id: int
 ) -> tuple[torch.Tensor, list[int]]:
     """Runs the last token of each row and the draft behind it: states (B, L, D), and the column of that token."""
     device = llm.sc_input.device
@@ -285,7 +289,7 @@ def _read_tokens(
         mask = torch.zeros(hidden.shape, dtype=embeds.dtype, device=device)
         mask.masked_fill_(hidden, torch.finfo(embeds.dtype).min)
     positions = columns.clamp(max=context_of(llm) - 1)  # padding may reach beyond the context
-    return llm.hidden_states(embeds, mask, positions, cache), [0] * len(rows)
+    return llm.hidden_states(embeds, mask, positions, cache, speech), [0] * len(rows)
 
 
 def _choices(llm, states: torch.Tensor, firsts: list[int], forbidden: list[list[list[int]]]) -> list[Choices]:

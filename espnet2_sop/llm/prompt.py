@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_sop.errors import UserError, require_choice
-from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.llm.tokenizer import LLMTokenizer, join
+from espnet2_sop.masks import length_mask
 
 SOP_SOURCES = ("ctc", "reference", "none")
 CHAT_DATE = "26 Jul 2024"  # Llama 3 writes the date into its template; today's would change the prompt every day
@@ -23,6 +24,7 @@ class LLMInput:
         positions: (B, L) long, counted over valid positions of the row.
         label_rows, label_columns: (N,) each: the positions whose next token is a label, row by row.
         labels: (N,) long.
+        speech: What is read by cross-attention, if the LLM does that.
     """
 
     embeds: torch.Tensor
@@ -31,6 +33,7 @@ class LLMInput:
     label_rows: torch.Tensor
     label_columns: torch.Tensor
     labels: torch.Tensor
+    speech: Speech | None = None
 
 
 class PromptBuilder:
@@ -116,7 +119,7 @@ class PromptBuilder:
         """Builds the batch: padding on the right with targets (training), on the left without (decoding).
 
         Args:
-            llm: Embeds the tokens.
+            llm: Embeds the tokens. If it reads speech by cross-attention, no frames stand in the rows.
             speech: (B, F, D) projected frames.
             lengths: (B,) frames.
             sop: Prompt ids of each row; None for a model without SOP.
@@ -124,7 +127,8 @@ class PromptBuilder:
         """
         device = speech.device
         rows, label_rows, label_columns, labels = [], [], [], []
-        for i, frames in enumerate(lengths.tolist()):
+        in_rows = torch.zeros_like(lengths) if llm.reads_encoder else lengths
+        for i, frames in enumerate(in_rows.tolist()):
             before = self.head + (sop[i] if sop else []) + self.middle
             target = targets[i] if targets else []
             ids = torch.tensor(before + self.tail + target, dtype=torch.long, device=device)
@@ -149,6 +153,7 @@ class PromptBuilder:
             label_rows=as_tensor(label_rows),
             label_columns=as_tensor(label_columns),
             labels=as_tensor(labels),
+            speech=Speech(speech.to(embeds.dtype), length_mask(lengths, speech.size(1))) if llm.reads_encoder else None,
         )
 
 

@@ -156,6 +156,37 @@ def tiny_whisper(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def whisper_llm(tmp_path_factory, tiny_llm):
+    """A whole Whisper with random weights and the tokenizer of tiny_llm."""
+    import torch
+    from transformers import AutoTokenizer, WhisperConfig, WhisperForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("whisper_llm")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(4)
+    config = WhisperConfig(
+        vocab_size=len(tokenizer),
+        d_model=24,
+        encoder_layers=1,
+        decoder_layers=3,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_mel_bins=20,
+        max_target_positions=200,
+        init_std=0.3,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+    WhisperForConditionalGeneration(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory):
     return save_llm(tmp_path_factory.mktemp("llm"))
 
@@ -318,6 +349,23 @@ def random_model(values):
 def model(options):
     """A SOPModel of stage 3 with random weights, in evaluation mode."""
     return random_model(options("sop", ["sop"])).eval()
+
+
+@pytest.fixture(scope="session")
+def whisper_parts(whisper_llm):
+    """What changes a configuration of `options` to one with Whisper's decoder."""
+    adapter = {"r": 4, "target_modules": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]}
+    return {
+        "llm": "whisper",
+        "llm_conf": {"pretrained": whisper_llm, "adapters": {"sot": adapter, "sop": adapter}},
+        "prompt_conf": {"before_speech": "go"},
+    }
+
+
+@pytest.fixture
+def whisper_model(options, whisper_parts):
+    """The same as `model` with Whisper's decoder."""
+    return random_model(options("sop", ["sop"], **whisper_parts)).eval()
 
 
 @pytest.fixture(scope="session")

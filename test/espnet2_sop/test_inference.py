@@ -8,10 +8,11 @@ from espnet2_sop.hypotheses import is_row, read_partial, write_hypotheses
 from espnet2_sop.inference import Decoder, decode_set, require_mode
 
 
+@pytest.mark.parametrize("which", ["model", "whisper_model"])
 @pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])
-def test_batched_equals_single(model, waves, mode):
+def test_batched_equals_single(which, waves, mode, request):
     """The result of a mixture must not depend on its neighbours in the batch."""
-    decoder = Decoder(model, mode)
+    decoder = Decoder(request.getfixturevalue(which), mode)
     together = decoder(waves)
     assert together == [decoder([wave])[0] for wave in waves]
     assert len({h.text for h in together}) > 1, "the outputs must differ for the comparison to mean anything"

@@ -65,11 +65,12 @@ def test_row_of_sc_is_trained_in_stage_1_alone(options, tiny_llm):
         assert rows == [True, False], names
 
 
+@pytest.mark.parametrize("whisper", [False, True])
 @pytest.mark.parametrize("objective", ["sot", "ctc", "sop"])  # joint weighs two means with different counts
-def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
+def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, whisper, options, whisper_parts, waves):
     """Neither speech, prompt nor text padding may leak into a row's loss."""
     torch.manual_seed(0)
-    model = build_model(options(objective, STAGES[objective])).eval()
+    model = build_model(options(objective, STAGES[objective], **(whisper_parts if whisper else {}))).eval()
     _, stats, _ = model(**make_batch(model, waves, TEXTS))
     if objective == "ctc":
         rows = [model(**make_batch(model, [w], [t]))[0] for w, t in zip(waves, TEXTS, strict=True)]
@@ -79,6 +80,19 @@ def test_loss_of_a_padded_batch_is_that_of_its_rows(objective, options, waves):
         sums = torch.stack([model(**b)[0] * b["text_lengths"].sum() for b in batches])
         total = sum(b["text_lengths"].sum() for b in batches)
         torch.testing.assert_close(stats["loss"], sums.sum(0) / total, rtol=1e-4, atol=1e-4)
+
+
+def test_whispers_decoder_reads_the_encoder_itself(options, whisper_parts, waves):
+    """It learns the encoder by cross-attention; blocks between encoder and Separator are not on its way."""
+    torch.manual_seed(0)
+    model = build_model(options("sot", ["encoder", "downsampler", "sot"], **whisper_parts)).train()
+    for p in model.llm.adapter_parameters("sot"):
+        torch.nn.init.normal_(p, std=0.3)
+    batch = make_batch(model, waves, TEXTS)
+    found = gradients(model, batch, "encoder.", "downsampler.", "llm.")
+    assert {name.partition(".")[0] for name, gradient in found.items() if gradient.any()} == {"encoder", "llm"}
+    for attention in (".self_attn.", ".encoder_attn."):
+        assert any(gradient.any() for name, gradient in found.items() if attention in name)
 
 
 def test_alignment_counts_single_talkers_only(options, waves):
@@ -329,6 +343,7 @@ def test_checkpoints_are_checked_key_by_key(model, options, tmp_path):
         ({"model_conf": {"objective": "sot", "trainable": [], "ctc_weight": "x"}}, "ctc_weight: 'x' is not of type"),
         ({"prompt_conf": {"confidence_threshold": float("nan")}}, "confidence_threshold: nan is not of type float"),
         ({"llm_conf": {}}, "llm_conf.pretrained is missing"),
+        ({"llm": "whisper"}, "is a llama model, no Whisper; leave out llm: whisper"),
         ({"ctc_vocab": "nowhere"}, "nowhere/vocabulary.json: no such file"),
     ],
 )
@@ -336,6 +351,11 @@ def test_wrong_configuration_is_one_line(options, changes, message):
     with pytest.raises(UserError, match=message) as error:
         build_model(options("sot", [], **changes))
     assert r"\n" not in str(error.value)
+
+
+def test_whispers_decoder_is_not_aligned(options, whisper_parts):
+    with pytest.raises(UserError, match=r"model_conf.objective: Whisper's decoder .* start with sot"):
+        build_model(options("align", STAGES["align"], **whisper_parts))
 
 
 @pytest.mark.parametrize("tap", [0, 1, 3])

@@ -151,6 +151,8 @@ def test_parts_of_a_users_own(monkeypatch):
     for part in ("encoder", "llm"):
         with pytest.raises(UserError, match=f"{part}: the cost of my:Part is not known; only that of "):
             parts_of({**training("ctc", ["separator", "ctc"]), part: "my:Part"}, ABOUT)
+    with pytest.raises(UserError, match=r"llm: the cost of whisper is not known"):
+        parts_of({**training("sot", ["sot"]), "llm": "whisper"}, ABOUT)
 
 
 @pytest.mark.parametrize("odd", ["[1]", "null", "x", "1e999"])

@@ -97,7 +97,7 @@ def characters(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def debug_form(tiny_encoder, tiny_whisper, tiny_llm, vocabularies):
+def debug_form(tiny_encoder, tiny_whisper, tiny_llm, whisper_llm, vocabularies):
     """What is put over a configuration to make it small; everything else stays as the recipe has it."""
 
     trainer = {
@@ -121,7 +121,10 @@ def debug_form(tiny_encoder, tiny_whisper, tiny_llm, vocabularies):
             "encoder_conf": {"pretrained": tiny_whisper if "lora" in config["encoder_conf"] else tiny_encoder},
             "downsampler_conf": {"output_size": 32},
             "separator_conf": {} if config.get("separator") == "conv" else LSTM,
-            "llm_conf": {"pretrained": tiny_llm, "speaker_change": "<|reserved_special_token_0|>"},
+            "llm_conf": {
+                "pretrained": whisper_llm if config.get("llm") == "whisper" else tiny_llm,
+                "speaker_change": "<|reserved_special_token_0|>",
+            },
             "ctc_vocab": vocabularies[config.get("ctc_vocab", "llm")],
             **trainer,
         }
@@ -146,7 +149,8 @@ def test_config_trains_decodes_and_scores(recipe, configs, mode, data, data_opti
     )
     ((_, criterion, _),) = config["best_model_criterion"]
     assert criterion == CRITERIA.get(mode, "acc") or (mode, criterion) == ("ctc", "loss_align")
-    system = next(name for name in configs.split("+") if name.startswith("train_"))[len("train_") : -len(".yaml")]
+    names = (Path(name).stem for name in configs.split("+"))
+    system = next(name for name in names if name.startswith("train_")).removeprefix("train_")
     out = tmp_path / "decode" / system
     checkpoint = f"valid.{criterion}.ave.pth"
     decode.main(["--run", str(run), "--checkpoint", checkpoint, "--mode", mode, "--out", str(out), f"{data}/dev"])

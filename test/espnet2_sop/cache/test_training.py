@@ -51,23 +51,25 @@ def run(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "tap", "kinds"),
+    ("stage", "tap", "kinds", "whisper"),
     [
-        (CTC, 2, ["frames"]),
-        (CTC, 0, ["frames"]),
-        (("ctc", ["downsampler", "separator", "ctc"]), 2, ["frames"]),
-        (SOP, 2, ["frames", "sop"]),
-        (SOP, 3, ["frames", "sop"]),
-        (SOP, 2, ["sop"]),
-        (SOP, 2, ["frames"]),
+        (CTC, 2, ["frames"], False),
+        (CTC, 0, ["frames"], False),
+        (("ctc", ["downsampler", "separator", "ctc"]), 2, ["frames"], False),
+        (SOP, 2, ["frames", "sop"], False),
+        (SOP, 3, ["frames", "sop"], False),
+        (SOP, 2, ["sop"], False),
+        (SOP, 2, ["frames"], False),
+        (SOP, 2, ["frames", "sop"], True),
     ],
 )
-def test_a_step_from_the_cache_is_the_step_exactly(stage, tap, kinds, options, waves):
+def test_a_step_from_the_cache_is_the_step_exactly(stage, tap, kinds, whisper, options, whisper_parts, waves):
     """Loss, statistics and gradients, in training with dropout and corruption of the prompt."""
     torch.manual_seed(0)
     objective, trainable = stage
     conf = {"objective": objective, "trainable": trainable, "tap": tap, "sop_corruption": 0.3 * (objective == "sop")}
-    model = build_model(options(objective, trainable, model_conf=conf)).train()
+    parts = whisper_parts if whisper else {}
+    model = build_model(options(objective, trainable, model_conf=conf, **parts)).train()
     with_speech, kept = step_inputs(model, waves, kinds)
     assert ("speech" in kept) == ("frames" not in kinds)
     loss, stats, weight, gradients = run(model, with_speech)

@@ -1,0 +1,75 @@
+"""Whisper's own decoder in the place of the LLM: it has read speech before, by cross-attention."""
+
+import inspect
+
+import torch
+from torch import nn
+from transformers import AutoConfig, EncoderDecoderCache, WhisperForCausalLM
+from transformers.models.whisper import modeling_whisper
+
+from espnet2_sop.errors import UserError
+from espnet2_sop.llm.cache import RowCache
+from espnet2_sop.llm.causal_lm import AdaptedCausalLM, Speech
+from espnet2_sop.llm.tokenizer import OPTION
+from espnet2_sop.pretrained import load_pretrained
+
+NAMES = inspect.signature(modeling_whisper.WhisperDecoder.forward).parameters
+CACHE = "cache" if "cache" in NAMES else "past_key_values"  # as transformers called it up to 5.17
+
+
+class DecoderAlone(WhisperForCausalLM):
+    """Loads the decoder without a report on what the encoder has."""
+
+    _keys_to_ignore_on_load_unexpected = (r"^model\.encoder\.",)
+
+
+class WhisperDecoder(AdaptedCausalLM):
+    """The decoder of a pretrained Whisper (arXiv 2212.04356) with LoRA adapters and the trained row of `<sc>`.
+
+    Instruction and serialized output prompt stand before the text as in any LLM. The speech does not stand between
+    them: the decoder attends to all frames of the encoder, so the downsampler feeds the Separator alone and the
+    projector starts as the identity. Adapters need `target_modules` of Whisper's: q_proj, k_proj, v_proj, out_proj, fc1, fc2.
+    Args and raises: those of AdaptedCausalLM.
+    """
+
+    reads_encoder = True
+    auto_class = DecoderAlone
+
+    def __init__(
+        self,
+        pretrained: str,
+        sc_id: int,
+        adapters: dict[str, dict],
+        revision: str = "main",
+        dtype: str = "float32",
+        attn_implementation: str = "sdpa",
+    ):
+        settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=revision)
+        if settings.model_type != "whisper":
+            kind = settings.model_type
+            raise UserError(f"{OPTION}: {pretrained} is a {kind} model, no Whisper; leave out llm: whisper")
+        super().__init__(pretrained, sc_id, adapters, revision, dtype, attn_implementation)
+        self._hidden_frames: torch.Tensor | None = None
+        for layer in self.base.model.decoder.layers:
+            layer.encoder_attn.register_forward_pre_hook(self._hide_padding, with_kwargs=True)
+
+    def new_projector(self, input_size: int) -> nn.Linear:
+        """A linear layer that passes the encoder's frames on as Whisper's decoder knows them."""
+        projector = super().new_projector(input_size)
+        nn.init.eye_(projector.weight)
+        nn.init.zeros_(projector.bias)
+        return projector
+
+    def new_cache(self) -> RowCache:
+        """An empty cache, also for the keys and values of the frames."""
+        return RowCache(self.base.config.decoder_layers, cross_attention=True)
+
+    def _decoder_inputs(self, cache: RowCache | None, speech: Speech | None) -> dict:
+        hidden = ~speech.mask[:, None, None]
+        self._hidden_frames = torch.zeros(hidden.shape, dtype=speech.frames.dtype, device=hidden.device)
+        self._hidden_frames.masked_fill_(hidden, torch.finfo(speech.frames.dtype).min)
+        both = None if cache is None else EncoderDecoderCache(cache, cache.cross_attention)
+        return {"encoder_hidden_states": speech.frames, CACHE: both}
+
+    def _hide_padding(self, module, args, kwargs):
+        return args, {**kwargs, "attention_mask": self._hidden_frames}
