@@ -196,7 +196,7 @@ def carry(part: Pretrained, folder: Path) -> None:
     name, option, revision = str(Path(part.name).expanduser()), f"{part.option}.pretrained", part.revision or "main"
     model = load_pretrained(auto.from_pretrained, name, option, revision=revision, dtype="auto")
     model.save_pretrained(folder)
-    if model.config.model_type == "whisper":
+    if part.option == "encoder_conf" and model.config.model_type == "whisper":
         extractor = load_pretrained(AutoFeatureExtractor.from_pretrained, name, option, revision=revision)
         extractor.save_pretrained(folder)
 

@@ -28,8 +28,8 @@ class WhisperDecoder(AdaptedCausalLM):
 
     Instruction and serialized output prompt stand before the text as in any LLM. The speech does not stand between
     them: the decoder attends to all frames of the encoder, so the downsampler feeds the Separator alone and the
-    projector starts as the identity. Adapters need `target_modules` of Whisper's: q_proj, k_proj, v_proj, out_proj, fc1, fc2.
-    Args and raises: those of AdaptedCausalLM.
+    projector starts as the identity. Adapters need `target_modules` of Whisper's: q_proj, k_proj, v_proj, out_proj,
+    fc1, fc2. Args and raises: those of AdaptedCausalLM.
     """
 
     reads_encoder = True

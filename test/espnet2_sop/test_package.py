@@ -201,6 +201,15 @@ def test_whisper_and_sentencepiece_are_carried(make_run, tiny_whisper, tmp_path,
     assert sorted(path.name for path in (folder / "adapters").iterdir()) == ["sop", "sot"]  # peft's, of the LLM
 
 
+def test_whispers_decoder_is_packed(make_run, whisper_parts, waves, tmp_path):
+    """Encoder and decoder are carried apart, though they may come from one Whisper."""
+    run = make_run(**whisper_parts)
+    folder = packed(run, tmp_path, "--include_pretrained")
+    expected = Decoder(load_run(run), "sop")(waves)
+    assert Decoder(load_run(folder, "model.safetensors"), "sop")(waves) == expected
+    assert len({hypothesis.text for hypothesis in expected}) > 1
+
+
 def test_rounded_weights_are_half_as_large(run, bare, tmp_path):
     """bfloat16 in the files, float32 in the model, each weight rounded once."""
     folder = packed(run, tmp_path, "--include_pretrained", "--dtype", "bfloat16")
