@@ -156,7 +156,7 @@ def card_metadata(parts: list, licence: str | None, options: CardOptions) -> dic
     metadata: dict = {"license": licence} if licence else {"license": "other", "license_name": "not-stated"}
     if options.language:
         metadata["language"] = list(options.language)
-    if bases := [part.name for part in parts if part.revision]:
+    if bases := list(dict.fromkeys(part.name for part in parts if part.revision)):  # one Whisper can be both
         metadata["base_model"] = bases
     metadata |= {
         "library_name": "espnet2_sop",
