@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import peft
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.llm.cache import RowCache
@@ -64,14 +64,12 @@ class AdaptedCausalLM(nn.Module):
     Attributes:
         reads_encoder: Whether it reads the frames of the encoder by cross-attention; if not, those of the downsampler
             stand between prompt and text.
-        auto_class: Loads the LLM.
 
     Raises:
         UserError: The LLM cannot be loaded, or a key or value of `adapters` or `dtype` is wrong.
     """
 
     reads_encoder = False
-    auto_class = AutoModelForCausalLM
 
     def __init__(
         self,
@@ -86,14 +84,7 @@ class AdaptedCausalLM(nn.Module):
         super().__init__()
         require_choice("llm_conf.attn_implementation", attn_implementation, ATTENTION)
         self.base_dtype = getattr(torch, require_choice("llm_conf.dtype", dtype, DTYPES))
-        base = load_pretrained(
-            self.auto_class.from_pretrained,
-            pretrained,
-            OPTION,
-            revision=revision,
-            dtype=self.base_dtype,
-            attn_implementation=attn_implementation,
-        )
+        base = self._load(pretrained, revision=revision, dtype=self.base_dtype, attn_implementation=attn_implementation)
         base.requires_grad_(False)
         if gradient_checkpointing:
             # in stage 3 nothing before the adapters has a gradient, which reentrant checkpoints would need
@@ -115,6 +106,10 @@ class AdaptedCausalLM(nn.Module):
         base.get_output_embeddings().register_forward_hook(self._score_sc)
         self.register_state_dict_post_hook(self._drop_base)
         self.register_load_state_dict_post_hook(self._expect_no_base)
+
+    def _load(self, pretrained: str, **kwargs) -> PreTrainedModel:
+        """The pretrained LLM; keywords are those of `from_pretrained`."""
+        return load_pretrained(AutoModelForCausalLM.from_pretrained, pretrained, OPTION, **kwargs)
 
     @property
     def base(self):

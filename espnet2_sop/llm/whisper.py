@@ -14,7 +14,7 @@ from espnet2_sop.llm.tokenizer import OPTION
 from espnet2_sop.pretrained import load_pretrained
 
 NAMES = inspect.signature(modeling_whisper.WhisperDecoder.forward).parameters
-CACHE = "cache" if "cache" in NAMES else "past_key_values"  # as transformers called it up to 5.17
+CACHE = "cache" if "cache" in NAMES else "past_key_values"  # as transformers called it before
 
 
 class DecoderAlone(WhisperForCausalLM):
@@ -33,25 +33,17 @@ class WhisperDecoder(AdaptedCausalLM):
     """
 
     reads_encoder = True
-    auto_class = DecoderAlone
+    _hidden_frames: torch.Tensor  # (B, 1, 1, F), added to the scores of the frames of the pass that runs
 
-    def __init__(
-        self,
-        pretrained: str,
-        sc_id: int,
-        adapters: dict[str, dict],
-        revision: str = "main",
-        dtype: str = "float32",
-        attn_implementation: str = "sdpa",
-    ):
-        settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=revision)
+    def _load(self, pretrained: str, **kwargs) -> DecoderAlone:
+        settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=kwargs["revision"])
         if settings.model_type != "whisper":
             kind = settings.model_type
             raise UserError(f"{OPTION}: {pretrained} is a {kind} model, no Whisper; leave out llm: whisper")
-        super().__init__(pretrained, sc_id, adapters, revision, dtype, attn_implementation)
-        self._hidden_frames: torch.Tensor | None = None
-        for layer in self.base.model.decoder.layers:
+        base = load_pretrained(DecoderAlone.from_pretrained, pretrained, OPTION, **kwargs)
+        for layer in base.model.decoder.layers:
             layer.encoder_attn.register_forward_pre_hook(self._hide_padding, with_kwargs=True)
+        return base
 
     def new_projector(self, input_size: int) -> nn.Linear:
         """A linear layer that passes the encoder's frames on as Whisper's decoder knows them."""

@@ -123,52 +123,18 @@ def save_encoder(folder, norm: str = "layer"):
     return str(folder)
 
 
-def save_whisper(folder):
-    """A Whisper of two encoder layers with random weights and 20 mel bins; 320 samples a frame."""
+def save_whisper(folder, tokenizer):
+    """A Whisper with random weights, 20 mel bins and the tokenizer of another folder; 320 samples a frame."""
     import torch
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+    from transformers import AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    words.save_pretrained(folder)
     torch.manual_seed(3)
     config = WhisperConfig(
-        vocab_size=10,
+        vocab_size=len(words),
         d_model=24,
         encoder_layers=2,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        num_mel_bins=20,
-        init_std=0.2,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-    )
-    WhisperModel(config).save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=20).save_pretrained(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="session")
-def tiny_whisper(tmp_path_factory):
-    return save_whisper(tmp_path_factory.mktemp("whisper"))
-
-
-@pytest.fixture(scope="session")
-def whisper_llm(tmp_path_factory, tiny_llm):
-    """A whole Whisper with random weights and the tokenizer of tiny_llm."""
-    import torch
-    from transformers import AutoTokenizer, WhisperConfig, WhisperForConditionalGeneration
-
-    folder = tmp_path_factory.mktemp("whisper_llm")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(4)
-    config = WhisperConfig(
-        vocab_size=len(tokenizer),
-        d_model=24,
-        encoder_layers=1,
         decoder_layers=3,
         encoder_attention_heads=2,
         decoder_attention_heads=2,
@@ -176,14 +142,20 @@ def whisper_llm(tmp_path_factory, tiny_llm):
         decoder_ffn_dim=32,
         num_mel_bins=20,
         max_target_positions=200,
-        init_std=0.3,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=1,
-        decoder_start_token_id=0,
+        init_std=0.2,
+        pad_token_id=words.eos_token_id,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        decoder_start_token_id=words.bos_token_id,
     )
     WhisperForConditionalGeneration(config).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=20).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory, tiny_llm):
+    return save_whisper(tmp_path_factory.mktemp("whisper"), tiny_llm)
 
 
 @pytest.fixture(scope="session")
@@ -352,12 +324,12 @@ def model(options):
 
 
 @pytest.fixture(scope="session")
-def whisper_parts(whisper_llm):
+def whisper_parts(tiny_whisper):
     """What changes a configuration of `options` to one with Whisper's decoder."""
     adapter = {"r": 4, "target_modules": ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]}
     return {
         "llm": "whisper",
-        "llm_conf": {"pretrained": whisper_llm, "adapters": {"sot": adapter, "sop": adapter}},
+        "llm_conf": {"pretrained": tiny_whisper, "adapters": {"sot": adapter, "sop": adapter}},
         "prompt_conf": {"before_speech": "go"},
     }
 

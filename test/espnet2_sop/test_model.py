@@ -211,8 +211,11 @@ def test_stop_gradient_leaves_encoder_and_downsampler_to_the_llm(options, waves)
         torch.testing.assert_close(gradient, gradients(free, batch, *own)[name], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("whisper", [False, True])
 @pytest.mark.parametrize("objective", ["sot", "sop"])
-def test_gradient_checkpoints_change_no_gradient(objective, options, waves, tiny_encoder, tiny_llm):
+def test_gradient_checkpoints_change_no_gradient(
+    objective, whisper, options, whisper_parts, waves, tiny_encoder, tiny_llm
+):
     """In stage 3 nothing before the adapters has a gradient; a checkpoint that needs one would train nothing."""
     found = []
     for flag in (False, True):
@@ -220,18 +223,12 @@ def test_gradient_checkpoints_change_no_gradient(objective, options, waves, tiny
         quiet = {"mask_time_prob": 0.0, "attention_dropout": 0.0, "hidden_dropout": 0.0, "activation_dropout": 0.0}
         quiet |= {"feat_proj_dropout": 0.0, "layerdrop": 0.0}
         silent = {"lora_dropout": 0.0}
-        model = build_model(
-            options(
-                objective,
-                STAGES[objective],
-                encoder_conf={"pretrained": tiny_encoder, "gradient_checkpointing": flag, "config": quiet},
-                llm_conf={
-                    "pretrained": tiny_llm,
-                    "gradient_checkpointing": flag,
-                    "adapters": {"sot": silent, "sop": silent},
-                },
-            )
-        ).train()
+        parts = whisper_parts if whisper else {"llm_conf": {"pretrained": tiny_llm, "adapters": {"sot": {}, "sop": {}}}}
+        adapters = {name: {**conf, **silent} for name, conf in parts["llm_conf"]["adapters"].items()}
+        llm_conf = {**parts["llm_conf"], "gradient_checkpointing": flag, "adapters": adapters}
+        encoder_conf = {"pretrained": tiny_encoder, "gradient_checkpointing": flag, "config": quiet}
+        changes = {**parts, "llm_conf": llm_conf, "encoder_conf": encoder_conf}
+        model = build_model(options(objective, STAGES[objective], **changes)).train()
         found.append(gradients(model, make_batch(model, waves, TEXTS), ""))
     assert found[0].keys() == found[1].keys() and any("lora_B" in name for name in found[0])
     for name, gradient in found[0].items():

@@ -101,7 +101,7 @@ def characters(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def debug_form(tiny_encoder, tiny_whisper, tiny_llm, whisper_llm, vocabularies):
+def debug_form(tiny_encoder, tiny_whisper, tiny_llm, vocabularies):
     """What is put over a configuration to make it small; everything else stays as the recipe has it."""
 
     trainer = {
@@ -126,7 +126,7 @@ def debug_form(tiny_encoder, tiny_whisper, tiny_llm, whisper_llm, vocabularies):
             "downsampler_conf": {"output_size": 32},
             "separator_conf": {} if config.get("separator") == "conv" else LSTM,
             "llm_conf": {
-                "pretrained": whisper_llm if config.get("llm") == "whisper" else tiny_llm,
+                "pretrained": tiny_whisper if config.get("llm") == "whisper" else tiny_llm,
                 "speaker_change": "<|reserved_special_token_0|>",
             },
             "ctc_vocab": vocabularies[config.get("ctc_vocab", "llm")],

@@ -27,3 +27,24 @@ def build_llm(tokenizer):
         return llm.eval()
 
     return build
+
+
+@pytest.fixture(scope="package")
+def slow_greedy():
+    """Greedy decoding without cache and batch: slow_greedy(llm, inputs, row, eos, steps) gives the ids of a row."""
+    import torch
+
+    def write(llm, inputs, row, eos, steps):
+        embeds, speech = inputs.embeds[row, inputs.mask[row]][None], inputs.speech and inputs.speech.rows([row])
+        ids = []
+        for _ in range(steps):
+            mask = torch.ones(embeds.shape[:2], dtype=torch.bool)
+            hidden = llm.hidden_states(embeds, mask, torch.arange(embeds.size(1))[None], speech=speech)
+            token = int(llm.logits(hidden[:, -1]).argmax())
+            if token == eos:
+                break
+            ids.append(token)
+            embeds = torch.cat([embeds, llm.embed(torch.tensor([[token]]))], 1)
+        return ids
+
+    return write

@@ -28,21 +28,6 @@ def prompts(llm, tokenizer, number, seed=7):
         return builder.build(llm, frames, lengths, sop), single
 
 
-def slow_greedy(llm, inputs, row, eos, steps):
-    """No cache, no batch: the whole row is run again for every token."""
-    embeds = inputs.embeds[row, inputs.mask[row]][None]
-    ids = []
-    for _ in range(steps):
-        mask = torch.ones(embeds.shape[:2], dtype=torch.bool)
-        hidden = llm.hidden_states(embeds, mask, torch.arange(embeds.size(1))[None])
-        token = int(llm.logits(hidden[:, -1]).argmax())
-        if token == eos:
-            break
-        ids.append(token)
-        embeds = torch.cat([embeds, llm.embed(torch.tensor([[token]]))], 1)
-    return ids
-
-
 def spoil(rng, truth, sc, vocabulary):
     """A draft as no heads would write it worse: perfect, empty, wrong, too long, cut, with `<sc>` anywhere, ..."""
     other = lambda: rng.randrange(2, vocabulary)  # noqa: E731
@@ -60,7 +45,7 @@ def spoil(rng, truth, sc, vocabulary):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kwargs", [{}, {"attn_implementation": "eager"}])
-def test_no_draft_changes_the_output(build_llm, tiny_llm, tokenizer, kwargs):
+def test_no_draft_changes_the_output(build_llm, tiny_llm, tokenizer, slow_greedy, kwargs):
     """Thousands of drafts, alone and in batches; rows have ends of sequence and rooms of their own."""
     rng = random.Random(11)
     efforts, endings = Effort(), 0
@@ -179,7 +164,7 @@ def test_output_ends_with_the_context(build_llm, tiny_llm, tokenizer, monkeypatc
 
 
 @torch.no_grad()
-def test_learned_positions_end_with_the_context(tokenizer, tmp_path):
+def test_learned_positions_end_with_the_context(tokenizer, slow_greedy, tmp_path):
     """Where a position beyond the context is an error: padding of shorter rows must not have one."""
     torch.manual_seed(1)
     size = dict(n_embd=32, n_layer=2, n_head=4, initializer_range=0.2)

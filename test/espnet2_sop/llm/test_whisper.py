@@ -16,11 +16,11 @@ ROOM = 16
 
 
 @pytest.fixture(scope="module")
-def build(whisper_llm, tokenizer):
+def build(tiny_whisper, tokenizer):
     def build(std=0.3, seed=5, **kwargs):
         torch.manual_seed(seed)
         adapters = {name: {"r": 4, "target_modules": TARGETS} for name in ("sot", "sop")}
-        llm = WhisperDecoder(whisper_llm, tokenizer.sc_id, adapters, **kwargs)
+        llm = WhisperDecoder(tiny_whisper, tokenizer.sc_id, adapters, **kwargs)
         for name in adapters:
             for p in llm.adapter_parameters(name):
                 if p is not llm.sc_input:
@@ -51,9 +51,9 @@ def states(llm, inputs):
 
 
 @torch.no_grad()
-def test_without_adapters_it_is_whispers_own_decoder(build, whisper_llm, tokenizer):
+def test_without_adapters_it_is_whispers_own_decoder(build, tiny_whisper, tokenizer):
     """Teacher-forced logits of WhisperForConditionalGeneration for the same frames and ids."""
-    llm, own = build(std=0.0), WhisperForConditionalGeneration.from_pretrained(whisper_llm).eval()
+    llm, own = build(std=0.0), WhisperForConditionalGeneration.from_pretrained(tiny_whisper).eval()
     frames = torch.randn(1, 9, llm.hidden_size)
     target = [270, 280, tokenizer.sc_id, 290, tokenizer.eos_id]
     builder = PromptBuilder(tokenizer, before_speech="go")
@@ -78,31 +78,17 @@ def test_a_row_hears_its_own_frames_alone_and_in_a_batch(build, tokenizer, atten
     assert (deaf - hidden).abs().max() > 0.1
 
 
-def slow_greedy(llm, inputs, eos, steps):
-    """No cache, no batch: the whole row is run again for every token."""
-    embeds, ids = inputs.embeds, []
-    for _ in range(steps):
-        mask, positions = torch.ones(embeds.shape[:2], dtype=torch.bool), torch.arange(embeds.size(1))[None]
-        hidden = llm.hidden_states(embeds, mask, positions, speech=inputs.speech)
-        token = int(llm.logits(hidden[:, -1]).argmax())
-        if token == eos:
-            break
-        ids.append(token)
-        embeds = torch.cat([embeds, llm.embed(torch.tensor([[token]]))], 1)
-    return ids
-
-
 @torch.no_grad()
-def test_batches_caches_and_drafts_change_no_output(build, tokenizer):
+def test_batches_caches_and_drafts_change_no_output(build, tokenizer, slow_greedy):
     """Rows end at different times, so that the cache of the frames loses rows, too."""
     rng = random.Random(1)
     endings = 0
     for seed in range(3):
         llm = build(seed=seed)
         together, single = batch(llm, tokenizer, seed=seed)
-        eos = slow_greedy(llm, single[0], -1, ROOM)[4]
+        eos = slow_greedy(llm, single[0], 0, -1, ROOM)[4]
         room = [ROOM - 3 * (i % 3) for i in range(6)]
-        truth = [slow_greedy(llm, one, eos, n) for one, n in zip(single, room, strict=True)]
+        truth = [slow_greedy(llm, one, 0, eos, n) for one, n in zip(single, room, strict=True)]
         endings += sum(len(ids) < n for ids, n in zip(truth, room, strict=True))
         assert len({tuple(ids) for ids in truth}) > 3, "rows must differ, or nothing is tested"
         assert generate(llm, together, eos, room)[0] == truth
