@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import peft
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.llm.cache import RowCache
@@ -86,6 +86,7 @@ class AdaptedCausalLM(nn.Module):
         self.base_dtype = getattr(torch, require_choice("llm_conf.dtype", dtype, DTYPES))
         base = self._load(pretrained, revision=revision, dtype=self.base_dtype, attn_implementation=attn_implementation)
         base.requires_grad_(False)
+        base.generation_config = GenerationConfig()  # beam search follows its scores alone, as greedy decoding does
         if gradient_checkpointing:
             # in stage 3 nothing before the adapters has a gradient, which reentrant checkpoints would need
             base.gradient_checkpointing_enable({"use_reentrant": False})
@@ -115,6 +116,11 @@ class AdaptedCausalLM(nn.Module):
     def base(self):
         """The Hugging Face model inside."""
         return self.peft.get_base_model()
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The Hugging Face model without its output layer."""
+        return getattr(self.base, self.base.base_model_prefix)
 
     @property
     def hidden_size(self) -> int:
@@ -183,8 +189,7 @@ class AdaptedCausalLM(nn.Module):
         Returns:
             (B, L, hidden_size).
         """
-        decoder = getattr(self.base, self.base.base_model_prefix)
-        return decoder(
+        return self.decoder(
             inputs_embeds=embeds,
             attention_mask=mask.long() if mask is not None and mask.dim() == 2 else mask,
             position_ids=positions,

@@ -121,11 +121,9 @@ def generate(
         effort of each row.
 
     Raises:
-        UserError: A prompt does not fit into the LLM's context, or the LLM has no beam search.
+        UserError: A prompt does not fit into the LLM's context.
     """
     room = room_in_context(llm, inputs.mask.sum(1).tolist(), room)
-    if inputs.speech is not None and (num_beams > 1 or not can_verify(llm)):
-        raise UserError("Whisper's decoder writes greedily: use --beam 1, and attn_implementation sdpa or eager")
     if num_beams == 1 and can_verify(llm):
         return verify(llm, inputs, eos_id, room, drafts or [[] for _ in room], no_repeat_ngram)
     config = GenerationConfig(
@@ -137,14 +135,16 @@ def generate(
         pad_token_id=eos_id,
     )
     context = context_of(llm)
+    speech = inputs.speech and inputs.speech.rows([row for row in range(len(room)) for _ in range(num_beams)])
 
-    def keep_in_context(module, args, kwargs):  # a row that has used its room goes on until the last one has
+    def complete(module, args, kwargs):  # a row that has used its room goes on until the last one has
+        if speech is not None:
+            kwargs |= llm.search_inputs(kwargs, speech)
         if kwargs.get("position_ids") is not None:
             kwargs["position_ids"] = kwargs["position_ids"].clamp(max=context - 1)
         return args, kwargs
 
-    decoder = getattr(llm.base, llm.base.base_model_prefix)
-    with decoder.register_forward_pre_hook(keep_in_context, with_kwargs=True):
+    with llm.decoder.register_forward_pre_hook(complete, with_kwargs=True):
         output = llm.base.generate(
             inputs_embeds=inputs.embeds, attention_mask=inputs.mask.long(), generation_config=config
         )
@@ -168,7 +168,7 @@ def score(llm: AdaptedCausalLM, inputs: LLMInput, rows: list[list[int]]) -> list
     embeds = torch.cat([inputs.embeds, llm.embed(ids.to(device))], 1)
     mask = torch.nn.functional.pad(inputs.mask, (0, ids.size(1)), value=True)  # nothing looks at what is behind
     positions = (mask.cumsum(1) - 1).clamp(0, context_of(llm) - 1)  # padding may reach beyond the context
-    states = llm.hidden_states(embeds, mask, positions)[:, prompt - 1 :]
+    states = llm.hidden_states(embeds, mask, positions, speech=inputs.speech)[:, prompt - 1 :]
     return [
         log_prob(llm.logits(state[: len(row)]), torch.tensor(row, dtype=torch.long, device=device)).tolist()
         for state, row in zip(states, rows, strict=True)

@@ -4,10 +4,10 @@ import inspect
 
 import torch
 from torch import nn
-from transformers import AutoConfig, EncoderDecoderCache, WhisperForCausalLM
+from transformers import AutoConfig, DynamicCache, EncoderDecoderCache, WhisperForCausalLM
 from transformers.models.whisper import modeling_whisper
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.llm.cache import RowCache
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.llm.tokenizer import OPTION
@@ -21,6 +21,13 @@ class DecoderAlone(WhisperForCausalLM):
     """Loads the decoder without a report on what the encoder has."""
 
     _keys_to_ignore_on_load_unexpected = (r"^model\.encoder\.",)
+
+
+class SharedFrames(DynamicCache):
+    """Keys and values of frames in a beam search: all hypotheses of a row hear the same, in whatever order."""
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Leaves everything where it is."""
 
 
 class WhisperDecoder(AdaptedCausalLM):
@@ -40,10 +47,16 @@ class WhisperDecoder(AdaptedCausalLM):
         if settings.model_type != "whisper":
             kind = settings.model_type
             raise UserError(f"{OPTION}: {pretrained} is a {kind} model, no Whisper; leave out llm: whisper")
+        require_choice("llm_conf.attn_implementation", kwargs["attn_implementation"], ("sdpa", "eager"))
         base = load_pretrained(DecoderAlone.from_pretrained, pretrained, OPTION, **kwargs)
         for layer in base.model.decoder.layers:
             layer.encoder_attn.register_forward_pre_hook(self._hide_padding, with_kwargs=True)
         return base
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The decoder without its output layer."""
+        return self.base.model.decoder
 
     def new_projector(self, input_size: int) -> nn.Linear:
         """A linear layer that passes the encoder's frames on as Whisper's decoder knows them."""
@@ -56,12 +69,29 @@ class WhisperDecoder(AdaptedCausalLM):
         """An empty cache, also for the keys and values of the frames."""
         return RowCache(self.base.config.decoder_layers, cross_attention=True)
 
+    def search_inputs(self, inputs: dict, speech: Speech) -> dict:
+        """What transformers' `generate` leaves out of the decoder's inputs.
+
+        Args:
+            inputs: Those that it has: `attention_mask` (B, K) of all keys, the cache, ids or embeddings.
+            speech: One row for each of theirs.
+        """
+        new = inputs["input_ids"] if inputs.get("inputs_embeds") is None else inputs["inputs_embeds"]
+        positions = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)[:, -new.size(1) :]
+        cache = inputs[CACHE]
+        if not isinstance(cache, EncoderDecoderCache):  # empty, and with as many layers as the encoder
+            cache = EncoderDecoderCache(DynamicCache(), SharedFrames())
+        return {"position_ids": positions, CACHE: cache} | self._frames(speech)
+
     def _decoder_inputs(self, cache: RowCache | None, speech: Speech | None) -> dict:
+        both = None if cache is None else EncoderDecoderCache(cache, cache.cross_attention)
+        return {CACHE: both} | self._frames(speech)
+
+    def _frames(self, speech: Speech) -> dict:
         hidden = ~speech.mask[:, None, None]
         self._hidden_frames = torch.zeros(hidden.shape, dtype=speech.frames.dtype, device=hidden.device)
         self._hidden_frames.masked_fill_(hidden, torch.finfo(speech.frames.dtype).min)
-        both = None if cache is None else EncoderDecoderCache(cache, cache.cross_attention)
-        return {"encoder_hidden_states": speech.frames, CACHE: both}
+        return {"encoder_hidden_states": speech.frames}
 
     def _hide_padding(self, module, args, kwargs):
         return args, {**kwargs, "attention_mask": self._hidden_frames}

@@ -4,7 +4,8 @@ import random
 
 import pytest
 import torch
-from transformers import WhisperForConditionalGeneration
+from transformers import GenerationConfig, GenerationMixin, WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
 
 from espnet2_sop.errors import UserError
 from espnet2_sop.llm.decode import generate
@@ -99,6 +100,34 @@ def test_batches_caches_and_drafts_change_no_output(build, tokenizer, slow_greed
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("ngram", [0, 3])
+def test_beams_are_those_of_transformers(build, tiny_whisper, tokenizer, ngram):
+    """WhisperForConditionalGeneration, which has tokens of its own to suppress, searches one row at a time."""
+    llm, own = build(std=0.0), WhisperForConditionalGeneration.from_pretrained(tiny_whisper).eval()
+    together, single = batch(llm, tokenizer)
+    eos = 276
+    config = GenerationConfig(max_new_tokens=ROOM, num_beams=3, do_sample=False, eos_token_id=eos, pad_token_id=eos,
+                              no_repeat_ngram_size=ngram)  # fmt: skip
+    expected, scores = [], []
+    for one in single:
+        ids = torch.cdist(one.embeds[0], llm.base.get_input_embeddings().weight).argmin(1)[None]
+        start = ids.size(1)
+        own.generation_config = GenerationConfig(decoder_start_token_id=int(ids[0, 0]))  # or one is put before
+        frames = BaseModelOutput(one.speech.frames)
+        written = GenerationMixin.generate(own, encoder_outputs=frames, decoder_input_ids=ids, generation_config=config)
+        row = written[0, start:].tolist()
+        expected.append(row[: row.index(eos)] if eos in row else row)
+        own_logits = own(encoder_outputs=frames, decoder_input_ids=written).logits[0, start - 1 : -1].log_softmax(-1)
+        scores.append([float(own_logits[i, token]) for i, token in enumerate(expected[-1])])
+    greedy = generate(llm, together, eos, [ROOM] * 6, no_repeat_ngram=ngram)[0]
+    assert expected != greedy, "or beams are not tested"
+    ids, log_probs, _ = generate(llm, together, eos, [ROOM] * 6, 3, no_repeat_ngram=ngram)
+    assert ids == expected
+    for found, score in zip(log_probs, scores, strict=True):
+        assert found == pytest.approx(score, abs=1e-3)
+
+
+@torch.no_grad()
 def test_output_ends_with_whispers_positions(build, tokenizer):
     llm = build()
     _, single = batch(llm, tokenizer)
@@ -114,6 +143,5 @@ def test_the_projector_starts_as_the_identity(build):
 def test_what_it_cannot_do_is_one_line(build, tiny_llm, tokenizer):
     with pytest.raises(UserError, match=r"is a llama model, no Whisper; leave out llm: whisper"):
         WhisperDecoder(tiny_llm, tokenizer.sc_id, {"sot": {}, "sop": {}})
-    llm = build()
-    with pytest.raises(UserError, match=r"writes greedily: use --beam 1"), torch.no_grad():
-        generate(llm, batch(llm, tokenizer)[0], 1, [ROOM] * 6, num_beams=2)
+    with pytest.raises(UserError, match=r"attn_implementation: 'flash_attention_2'"):
+        build(attn_implementation="flash_attention_2")
