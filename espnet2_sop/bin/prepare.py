@@ -94,6 +94,11 @@ def get_parser() -> argparse.ArgumentParser:
     drawn.add_argument(
         "--number", type=positive, required=True, help="mixtures for each number of talkers and condition"
     )
+    kept = mode("epochs", "the mixtures of some epochs of a simulation as a fixed set, whose caches trainings can read")
+    kept.add_argument(
+        "--simulation", type=Path, required=True, metavar="FILE", help="simulation.yaml, beside its pools"
+    )
+    kept.add_argument("--epochs", type=positive, nargs="+", required=True, help="numbers of the epochs, from 1")
 
     real = mode("segments", "real conversations, cut where nobody speaks", _add_tables)
     real.add_argument("--stm", type=Path, help="who said what and when; needs --audio")
@@ -190,7 +195,7 @@ def inputs(args: argparse.Namespace) -> list[Path]:
     """The text files on which the work depends."""
     given = vars(args)
     files = [*given.get("csv", ()), *given.get("list", ())] + [
-        given[k] for k in ("config", "stm", "texts") if given.get(k)
+        given[k] for k in ("config", "simulation", "stm", "texts") if given.get(k)
     ]
     files += given.get("lhotse") or ()
     for folder in given.get("kaldi") or ():

@@ -150,6 +150,18 @@ def fixed(args: argparse.Namespace) -> str:
     return write_fixed(mixtures, args.out, args.condition)
 
 
+def epochs(args: argparse.Namespace) -> str:
+    """Writes a data directory of the mixtures that trainings draw from a simulation in some epochs."""
+    made = Simulation.read(args.simulation)
+    mixtures = [
+        dataclasses.replace(mixture, id=f"epoch{epoch}-{mixture.id}")
+        for epoch in dict.fromkeys(args.epochs)
+        for mixture in made.draw(epoch)
+    ]
+    condition = {0.0: "clean", 1.0: "noisy"}.get(made.config.noise_prob, "both")
+    return write_fixed(mixtures, args.out, condition)
+
+
 def segments(args: argparse.Namespace) -> str:
     """Writes a data directory of the regions of real conversations."""
     given = [name for name in ("stm", "kaldi", "lhotse") if getattr(args, name)]
@@ -227,5 +239,5 @@ def write_audio(path: Path, samples: np.ndarray) -> None:
 
 MODES = {
     work.__name__: work
-    for work in (librimix, offsets, librispeechmix, simulation, fixed, segments, noise, rooms, voices)
+    for work in (librimix, offsets, librispeechmix, simulation, fixed, epochs, segments, noise, rooms, voices)
 }

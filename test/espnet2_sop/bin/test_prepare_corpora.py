@@ -68,6 +68,30 @@ def test_fixed_sets_from_a_librispeech_folder(corpus, rule, tmp_path, capsys):
         run("fixed", *options, "--talkers", 4, "--condition", "clean", "--out", tmp_path / "four")
 
 
+def test_epochs_of_a_simulation_as_a_fixed_set(corpus, rule, tmp_path, capsys):
+    """A training that reads the simulation has the same waveforms in these epochs."""
+    pool = ["--speech_root", corpus.speech, "--subset", "test-mini", "--noise_root", corpus.noise / "tt"]
+    run("simulation", *pool, "--config", rule, "--out", tmp_path / "train")
+    simulation = tmp_path / "train/simulation.yaml"
+    options = ["--simulation", simulation, "--epochs", 2, 1, 2, "--out", tmp_path / "kept"]
+    run("epochs", *options)
+    assert check_data_dir(tmp_path / "kept") == []
+    kept = MixtureStore(tmp_path / "kept/mixtures.jsonl")
+    store, drawn = MixtureStore(simulation), {}
+    for epoch in (1, 2):
+        store.set_epoch(epoch)
+        drawn |= {f"epoch{epoch}-{name}": store.waveform(name) for name in store.mixtures}
+    assert kept.mixtures.keys() == drawn.keys() and len(drawn) == 2 * len(store.mixtures)
+    assert all(np.array_equal(kept.waveform(name), samples) for name, samples in drawn.items())
+    run("epochs", *options)
+    assert "skipped" in capsys.readouterr().out
+    simulation.write_text(simulation.read_text().replace("seed: ", "seed: 1"))
+    run("epochs", *options)
+    assert "skipped" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"nowhere\.yaml"):
+        run("epochs", "--simulation", tmp_path / "nowhere.yaml", "--epochs", 1, "--out", tmp_path / "none")
+
+
 def test_segments_of_an_stm(an4, tmp_path, capsys):
     rng = np.random.default_rng(1)
     (tmp_path / "audio").mkdir()
