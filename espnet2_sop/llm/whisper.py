@@ -73,14 +73,18 @@ class WhisperDecoder(AdaptedCausalLM):
         """What transformers' `generate` leaves out of the decoder's inputs.
 
         Args:
-            inputs: Those that it has: `attention_mask` (B, K) of all keys, the cache, ids or embeddings.
+            inputs: Those that it has: `attention_mask` (B, K) of all keys, or None without padding, the cache, ids or
+                embeddings.
             speech: One row for each of theirs.
         """
         new = inputs["input_ids"] if inputs.get("inputs_embeds") is None else inputs["inputs_embeds"]
-        positions = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)[:, -new.size(1) :]
         cache = inputs[CACHE]
         if not isinstance(cache, EncoderDecoderCache):  # empty, and with as many layers as the encoder
             cache = EncoderDecoderCache(DynamicCache(), SharedFrames())
+        mask = inputs["attention_mask"]
+        if mask is None:
+            mask = torch.ones(len(new), cache.get_seq_length() + new.size(1), dtype=torch.long, device=new.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -new.size(1) :]
         return {"position_ids": positions, CACHE: cache} | self._frames(speech)
 
     def _decoder_inputs(self, cache: RowCache | None, speech: Speech | None) -> dict:

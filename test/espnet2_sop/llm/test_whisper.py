@@ -125,6 +125,8 @@ def test_beams_are_those_of_transformers(build, tiny_whisper, tokenizer, ngram):
     assert ids == expected
     for found, score in zip(log_probs, scores, strict=True):
         assert found == pytest.approx(score, abs=1e-3)
+    alone = [generate(llm, one, eos, [ROOM], 3, no_repeat_ngram=ngram)[0][0] for one in single]
+    assert alone == expected
 
 
 @torch.no_grad()
