@@ -201,6 +201,18 @@ class AdaptedCausalLM(nn.Module):
         """What the decoder is called with beside embeddings, mask and positions."""
         return {"past_key_values": cache}
 
+    def search_inputs(self, inputs: dict, speech: Speech | None) -> dict:
+        """What the decoder needs in a beam search beside or instead of what transformers' `generate` hands to it.
+
+        Args:
+            inputs: Keyword arguments of the decoder as `generate` has them, for N rows: all hypotheses of all mixtures.
+            speech: What is read by cross-attention, N rows, if the LLM does that.
+
+        Returns:
+            Keyword arguments that go over them.
+        """
+        return {}
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., hidden_size) -> (..., vocabulary)."""
         return self.base.get_output_embeddings()(hidden)

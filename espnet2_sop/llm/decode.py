@@ -138,8 +138,7 @@ def generate(
     speech = inputs.speech and inputs.speech.rows([row for row in range(len(room)) for _ in range(num_beams)])
 
     def complete(module, args, kwargs):  # a row that has used its room goes on until the last one has
-        if speech is not None:
-            kwargs |= llm.search_inputs(kwargs, speech)
+        kwargs |= llm.search_inputs(kwargs, speech)
         if kwargs.get("position_ids") is not None:
             kwargs["position_ids"] = kwargs["position_ids"].clamp(max=context - 1)
         return args, kwargs

@@ -69,20 +69,14 @@ class WhisperDecoder(AdaptedCausalLM):
         """An empty cache, also for the keys and values of the frames."""
         return RowCache(self.base.config.decoder_layers, cross_attention=True)
 
-    def search_inputs(self, inputs: dict, speech: Speech) -> dict:
-        """What transformers' `generate` leaves out of the decoder's inputs.
-
-        Args:
-            inputs: Those that it has: `attention_mask` (B, K) of all keys, or None without padding, the cache, ids or
-                embeddings.
-            speech: One row for each of theirs.
-        """
+    def search_inputs(self, inputs: dict, speech: Speech | None) -> dict:
+        """The frames, a cache that has their keys, too, and the positions (N, L) of left-padded rows."""
         new = inputs["input_ids"] if inputs.get("inputs_embeds") is None else inputs["inputs_embeds"]
         cache = inputs[CACHE]
         if not isinstance(cache, EncoderDecoderCache):  # empty, and with as many layers as the encoder
             cache = EncoderDecoderCache(DynamicCache(), SharedFrames())
-        mask = inputs["attention_mask"]
-        if mask is None:
+        mask = inputs["attention_mask"]  # (N, K) of all keys so far
+        if mask is None:  # without padding
             mask = torch.ones(len(new), cache.get_seq_length() + new.size(1), dtype=torch.long, device=new.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -new.size(1) :]
         return {"position_ids": positions, CACHE: cache} | self._frames(speech)

@@ -38,3 +38,4 @@ def quiet_libraries() -> None:
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM in transformers
+    warnings.filterwarnings("ignore", "Passing `no_repeat_ngram_size`")  # in beam search: the prompt may be repeated

@@ -123,6 +123,9 @@ def save_encoder(folder, norm: str = "layer"):
     return str(folder)
 
 
+SUPPRESSED = list(range(260, 290))  # tokens that the tiny Whisper's own generation would never write
+
+
 def save_whisper(folder, tokenizer):
     """A Whisper with random weights, 20 mel bins and the tokenizer of another folder; 320 samples a frame."""
     import torch
@@ -148,7 +151,9 @@ def save_whisper(folder, tokenizer):
         eos_token_id=words.eos_token_id,
         decoder_start_token_id=words.bos_token_id,
     )
-    WhisperForConditionalGeneration(config).save_pretrained(folder)
+    model = WhisperForConditionalGeneration(config)
+    model.generation_config.suppress_tokens = SUPPRESSED
+    model.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=20).save_pretrained(folder)
     return str(folder)
 

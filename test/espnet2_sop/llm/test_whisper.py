@@ -102,8 +102,9 @@ def test_batches_caches_and_drafts_change_no_output(build, tokenizer, slow_greed
 @torch.no_grad()
 @pytest.mark.parametrize("ngram", [0, 3])
 def test_beams_are_those_of_transformers(build, tiny_whisper, tokenizer, ngram):
-    """WhisperForConditionalGeneration, which has tokens of its own to suppress, searches one row at a time."""
+    """WhisperForConditionalGeneration, without the tokens that it has to suppress, searches one row at a time."""
     llm, own = build(std=0.0), WhisperForConditionalGeneration.from_pretrained(tiny_whisper).eval()
+    suppressed = set(own.generation_config.suppress_tokens)
     together, single = batch(llm, tokenizer)
     eos = 276
     config = GenerationConfig(max_new_tokens=ROOM, num_beams=3, do_sample=False, eos_token_id=eos, pad_token_id=eos,
@@ -121,6 +122,7 @@ def test_beams_are_those_of_transformers(build, tiny_whisper, tokenizer, ngram):
         scores.append([float(own_logits[i, token]) for i, token in enumerate(expected[-1])])
     greedy = generate(llm, together, eos, [ROOM] * 6, no_repeat_ngram=ngram)[0]
     assert expected != greedy, "or beams are not tested"
+    assert suppressed & {token for row in expected for token in row}, "or Whisper's own settings are not"
     ids, log_probs, _ = generate(llm, together, eos, [ROOM] * 6, 3, no_repeat_ngram=ngram)
     assert ids == expected
     for found, score in zip(log_probs, scores, strict=True):
