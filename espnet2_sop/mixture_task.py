@@ -29,7 +29,7 @@ class MixtureTask:
             "--single_talker_epochs",
             type=int,
             default=0,
-            help="so many epochs at the start draw single talkers only: what is new aligns first (simulations only)",
+            help="so many epochs at the start have single talkers only: what is new aligns first",
         )
         group = parser.add_argument_group("Faults")
         group.add_argument(
@@ -81,11 +81,11 @@ class MixtureTask:
         mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
         path = next(mixtures, "")
         drawn = path.endswith(".yaml")
-        if mode == "train" and args.single_talker_epochs and not drawn:
-            raise UserError("--single_talker_epochs: only a simulation (simulation.yaml) can draw single talkers")
         if path and args.bad_audio == "skip" and mode in ("train", "valid") and not args.collect_stats:
             iter_options.collate_fn = DropBadAudio(iter_options.collate_fn, loader.open_store(path))
         if not drawn and (mode != "train" or not path or iter_options.batch_type != "numel"):
+            if mode == "train" and args.single_talker_epochs:
+                raise UserError("--single_talker_epochs: needs a simulation or mixtures.jsonl, and batch_type numel")
             return super().build_sequence_iter_factory(args, iter_options, mode)
         return MixtureIterFactory(
             store=loader.open_store(path),

@@ -50,8 +50,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             (whose other loss takes the place of CE), 0 for `sot` and `sop`. With more than 0, stage 1 trains the
             Separator and the heads, too.
         ctc_stop_gradient: The Separator reads frames without gradient, so that CTC does not change the encoder.
-        all_heads: With objective `align`, every head writes a single talker, not the first alone: all of them find
-            words in the frames before mixtures teach them whom to follow.
+        all_heads: Every head writes a single talker, not the first alone: for a training on single talkers, in which
+            all of them find words in the frames before mixtures teach them whom to follow.
         stream_weight: With more than 0, the Separator's streams of simulated mixtures also learn to be what the model
             makes of each talker alone (`streams.stream_loss`), which is added to the CTC loss times this weight.
         extract_feats_in_collect_stats: Read by ESPnet's trainer; shapes come from the manifest, so it is false.
@@ -87,8 +87,8 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         self.vocabulary = vocabulary
         self.prompt = prompt
         self.sop_corruption = sop_corruption
-        if all_heads and objective != "align":
-            raise UserError(f"model_conf.all_heads is for objective align, not for {objective}; leave it out")
+        if all_heads and not loss_share(objective, ctc_weight):
+            raise UserError(f"model_conf.all_heads: objective {objective} has no CTC loss here; leave it out")
         self.all_heads = all_heads
         if stream_weight < 0:
             raise UserError(f"model_conf.stream_weight: {stream_weight} is below 0")

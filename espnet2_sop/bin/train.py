@@ -44,7 +44,7 @@ or joint (everything at once).
                                            keys of the parts, e.g. --model_conf tap=2
 
   --lr_scale_conf                          e.g. encoder=0.1: a part learns with a tenth of the learning rate
-  --single_talker_epochs N                 the first epochs of a simulation have one talker in every mixture
+  --single_talker_epochs N                 the first epochs have one talker in every mixture
 
   --bad_audio strict|skip                  a mixture whose audio cannot be read ends the training, or is left out and
                                            listed in DIR/bad_audio.tsv, up to --bad_audio_limit (0.01) of an epoch

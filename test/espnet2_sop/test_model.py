@@ -444,9 +444,20 @@ def test_all_heads_write_a_single_talker_and_mixtures_keep_their_slots(options, 
         torch.testing.assert_close(every[f"loss_spk{i}"] * 3, silent[i - 2] + change, atol=1e-3, rtol=1e-4)
 
 
-def test_all_heads_is_for_alignment_only(options):
-    with pytest.raises(UserError, match="all_heads is for objective align, not for ctc"):
-        build_model(options("ctc", [], model_conf={"objective": "ctc", "trainable": ["ctc"], "all_heads": True}))
+def test_all_heads_need_a_ctc_loss(options, waves):
+    with pytest.raises(UserError, match="all_heads: objective sot has no CTC loss here"):
+        build_model(options("sot", [], model_conf={"objective": "sot", "trainable": ["sot"], "all_heads": True}))
+    model = build_model(options("ctc", [], model_conf={"objective": "ctc", "trainable": ["ctc"], "all_heads": True}))
+    batch = make_batch(model.eval(), waves[1:2], TEXTS[1:2])
+    streams, lengths = model.streams(model.encode(batch["speech"], batch["speech_lengths"]))
+    heads = [
+        torch.nn.functional.ctc_loss(
+            head[0], batch["text_spk1"][0], lengths[0], batch["text_spk1_lengths"][0], model.ctc.blank, reduction="sum"
+        )
+        for head in model.ctc(streams)
+    ]
+    stats = model(**batch)[1]
+    torch.testing.assert_close([stats[f"loss_spk{i}"].squeeze() for i in (1, 2, 3)], [h.detach() for h in heads])
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])

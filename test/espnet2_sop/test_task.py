@@ -186,11 +186,12 @@ def test_checkpoint_of_another_model_is_refused(stage1, train, tmp_path):
         train(tmp_path / "run", "ctc", ["ctc"], "--max_epoch", "1", "--init_param", str(tmp_path / "other.pth"))
 
 
-def test_single_talkers_need_a_simulation():
+def test_single_talkers_need_batches_of_mixtures():
     from espnet2_sop.task import SOPTask
 
     options = argparse.Namespace(data_path_and_name_and_type=[("dump/train/mixtures.jsonl", "speech", "mixture")])
-    with pytest.raises(UserError, match="--single_talker_epochs: only a simulation"):
+    options.batch_type = "sorted"
+    with pytest.raises(UserError, match="--single_talker_epochs: needs .* batch_type numel"):
         SOPTask.build_sequence_iter_factory(
             argparse.Namespace(single_talker_epochs=1, bad_audio="strict"), options, "train"
         )

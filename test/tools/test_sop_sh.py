@@ -109,6 +109,19 @@ def test_stage_0_comes_first_where_a_recipe_has_one(driver):
     assert starts("two") == [first, second, ("stage1_sot", start), *later, ("stage1_joint", start)]
 
 
+def test_heads_learn_from_single_talkers_first_where_a_recipe_says_so(driver):
+    (driver.recipe / "conf/train_words.yaml").write_text("seed: 1\n")
+    calls = driver("--systems", "ctc_a sop", "--stage", "5", "--stop_stage", "7", "--nj", "1")
+    words = "exp/stage2_words/valid.ter.ave.pth"
+    assert list(starts_of(calls).items()) == [
+        ("exp/stage1_sot", ""),
+        ("exp/stage2_words", "exp/stage1_sot/valid.acc.ave.pth"),
+        ("exp/stage2_ctc_a", words),
+        ("exp/stage2_ctc", words),
+        ("exp/stage3_sop", "exp/stage2_ctc/valid.ter.ave.pth"),
+    ]
+
+
 def test_two_options_choose_all_configurations(driver):
     (driver.recipe / "other").mkdir()
     (driver.recipe / "other/train_sot.yaml").write_text("seed: 2\n")
