@@ -51,8 +51,8 @@ class MixtureTask:
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's, in which numbers next to nothing are nothing: gradients of CTC are full of them, and a CPU computes
-        with them several times as slowly. Threads that exist already would not know."""
+        """ESPnet's, with denormal numbers taken for zero: gradients of CTC are full of them, and a CPU is several times
+        as slow with them. This comes first, because torch's threads have the setting of the one that starts them."""
         torch.set_flush_denormal(True)
         super().main_worker(args)
 

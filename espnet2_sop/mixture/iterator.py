@@ -10,6 +10,7 @@ from espnet2.iterators.sequence_iter_factory import worker_init_fn
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from torch.utils.data import DataLoader, Dataset
 
+from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.loader import MixtureStore
 
 JITTER = 0.1  # texts are sorted as if up to 10 % longer or shorter, so that partners in a batch change
@@ -112,10 +113,19 @@ class MixtureIterFactory(AbsIterFactory):
         self.world_size = world_size
 
     def batches(self, epoch: int, shuffle: bool = True) -> list[list[str]]:
-        """Draws the mixtures of an epoch and returns this process's batches of their ids."""
-        self.store.set_epoch(epoch, single_talkers=epoch <= self.single_talker_epochs)
+        """Draws the mixtures of an epoch and returns this process's batches of their ids.
+
+        Raises:
+            UserError: Single talkers are wanted, and the mixtures, which are not drawn, have none.
+        """
+        single = epoch <= self.single_talker_epochs
+        self.store.set_epoch(epoch, single_talkers=single)
         rng = np.random.default_rng([self.seed, epoch])
         lengths, texts = self.store.lengths(), self.store.text_lengths()
+        if single:  # a fixed set has others, too
+            lengths = {name: n for name, n in lengths.items() if self.store.mixtures[name].num_talkers == 1}
+        if not lengths:
+            raise UserError("--single_talker_epochs: no mixture of the training set has a single talker; leave it out")
         batches: list[list[str]] = []
         while not batches or len(batches) < (self.num_iters_per_epoch or 0):
             found = length_batches(lengths, texts, self.batch_bins, self.max_batch_size, rng)

@@ -36,13 +36,12 @@ class MixtureStore:
     """
 
     def __init__(self, path: str | Path):
-        self.path = path = Path(path)
+        path = Path(path)
         self.drawn = (1, False)  # epoch, single talkers only
         self.skip_bad_audio = False
         self.simulation = None
         if path.suffix == ".jsonl":
-            self.fixed = read_manifest(path)
-            self._take(self.fixed)
+            self._take(read_manifest(path))
         elif path.suffix == ".yaml":
             self.simulation = Simulation.read(path)
             self._take(self.simulation.draw(1))
@@ -56,25 +55,15 @@ class MixtureStore:
         self.bad: dict[str, str] = {}
 
     def set_epoch(self, epoch: int, single_talkers: bool = False) -> None:
-        """Draws the mixtures of an epoch (from 1); those of a manifest are the same in all epochs.
+        """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are.
 
         Args:
             epoch: With the seed of the rule it decides everything.
-            single_talkers: Draw one talker each, whatever the rule says of their number; of a manifest, take those
-                mixtures that have one.
-
-        Raises:
-            UserError: No mixture of the manifest has a single talker.
+            single_talkers: Draw one talker each, whatever the rule says of their number.
         """
-        if (epoch, single_talkers) == self.drawn:
-            return
-        if self.simulation is not None:
+        if self.simulation is not None and (epoch, single_talkers) != self.drawn:
             self._take(self.simulation.draw(epoch, single_talkers))
-        elif single_talkers != self.drawn[1]:
-            self._take([mixture for mixture in self.fixed if not single_talkers or mixture.num_talkers == 1])
-        if not self.mixtures:
-            raise UserError(f"{self.path}: no mixture has a single talker; leave single_talker_epochs out")
-        self.drawn = (epoch, single_talkers)
+            self.drawn = (epoch, single_talkers)
 
     def lengths(self) -> dict[str, int]:
         """{id: samples} of the rendered mixtures."""

@@ -110,14 +110,15 @@ def test_stage_0_comes_first_where_a_recipe_has_one(driver):
 
 
 def test_heads_learn_from_single_talkers_first_where_a_recipe_says_so(driver):
-    (driver.recipe / "conf/train_words.yaml").write_text("seed: 1\n")
+    (driver.recipe / "conf/train_ctc_warmup.yaml").write_text("seed: 1\n")
     calls = driver("--systems", "ctc_a sop", "--stage", "5", "--stop_stage", "7", "--nj", "1")
-    words = "exp/stage2_words/valid.ter.ave.pth"
+    assert len([call for call in calls if call.startswith("train")]) == 5, "each is trained once"
+    warm = "exp/stage2_ctc_warmup/valid.ter.ave.pth"
     assert list(starts_of(calls).items()) == [
         ("exp/stage1_sot", ""),
-        ("exp/stage2_words", "exp/stage1_sot/valid.acc.ave.pth"),
-        ("exp/stage2_ctc_a", words),
-        ("exp/stage2_ctc", words),
+        ("exp/stage2_ctc_warmup", "exp/stage1_sot/valid.acc.ave.pth"),
+        ("exp/stage2_ctc_a", warm),
+        ("exp/stage2_ctc", warm),
         ("exp/stage3_sop", "exp/stage2_ctc/valid.ter.ave.pth"),
     ]
 

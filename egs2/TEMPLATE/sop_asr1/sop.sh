@@ -49,13 +49,13 @@ A stage that is done is skipped, one that was interrupted goes on where it was.
 Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says where it starts and how it is decoded:
    sot         from align or the pretrained parts  LLM without prompt
    sot_...     from sot                            LLM without prompt
-   ctc...      from words or sot                   heads alone
+   ctc...      from ctc_warmup or sot              heads alone
    sop...      from the ctc with the same ending   LLM with prompt      (sop_a_b: from ctc_a_b, ctc_a or ctc)
    joint...    from align or the pretrained parts  LLM with prompt
    espnet...   from scratch, by ESPnet's ASR task  ESPnet's beam search
 `align` is stage 0; a recipe whose new parts learn something before the LLM reads them has conf/train_align.yaml, and
-perhaps conf/train_align_mixtures.yaml, which goes on from it. `words` is the first part of stage 2, in which
-the heads learn from single talkers, of a recipe that has conf/train_words.yaml.
+perhaps conf/train_align_mixtures.yaml, which goes on from it. `ctc_warmup` comes first in stage 2 where a recipe has
+conf/train_ctc_warmup.yaml: heads learn from single talkers before they hear mixtures.
 What a system starts from is trained with it. So an ablation is a YAML file and a name.
 
 Options:
@@ -115,7 +115,7 @@ run_dir() { # run_dir SYSTEM: folder of its training run
     case "$1" in
         align*) echo "${expdir}/stage0_$1" ;;
         sot | joint*) echo "${expdir}/stage1_$1" ;;
-        words | ctc*) echo "${expdir}/stage2_$1" ;;
+        ctc*) echo "${expdir}/stage2_$1" ;;
         sop* | sot_*) echo "${expdir}/stage3_$1" ;;
         *) echo "${expdir}/$1" ;;
     esac
@@ -132,8 +132,8 @@ start_of() { # start_of SYSTEM: the system whose checkpoint it starts from, if a
                 fi
             done
             ;;
-        words | sot_*) echo sot ;;
-        ctc*) if [ -f "${conf_dir}/train_words.yaml" ]; then echo words; else echo sot; fi ;;
+        ctc_warmup | sot_*) echo sot ;;
+        ctc*) if [ -f "${conf_dir}/train_ctc_warmup.yaml" ]; then echo ctc_warmup; else echo sot; fi ;;
         sop*)
             name="ctc${1#sop}"
             while [ "${name}" != ctc ] && [ ! -f "${conf_dir}/train_${name}.yaml" ]; do name="${name%_*}"; done
@@ -150,7 +150,7 @@ mode_of() { # mode_of SYSTEM: how it is decoded
 checkpoint() { # checkpoint SYSTEM: the averaged checkpoint of its run
     case "$1" in
         align) echo valid.loss_align.ave.pth ;;
-        align_mixtures | words | ctc*) echo valid.ter.ave.pth ;;
+        align_mixtures | ctc*) echo valid.ter.ave.pth ;;
         *) echo valid.acc.ave.pth ;;
     esac
 }
@@ -335,7 +335,7 @@ train_stage() { # train_stage NUMBER PATTERN TITLE: trains the needed systems wh
 train_stage 5 '^align$' "stage 0, alignment"
 train_stage 5 '^align_mixtures$' "stage 0, alignment on mixtures"
 train_stage 5 '^sot$' "stage 1, SOT fine-tuning"
-train_stage 6 '^words$' "stage 2, the heads on single talkers"
+train_stage 6 '^ctc_warmup$' "stage 2, warm-up on single talkers"
 train_stage 6 '^ctc' "stage 2, Separator and serialized CTC"
 train_stage 7 '^(sop|sot_|joint)' "stage 3 and single-stage systems"
 train_stage 8 '^espnet' "ESPnet's SOT baseline"

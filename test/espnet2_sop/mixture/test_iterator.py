@@ -9,8 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet2_sop.errors import UserError
 from espnet2_sop.mixture.iterator import MixtureIterFactory, length_batches, shard
 from espnet2_sop.mixture.loader import MixtureStore
+from espnet2_sop.mixture.manifest import write_manifest
 from espnet2_sop.mixture.simulate import Simulation
 
 ids = st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.integers(1, 100), max_size=60)
@@ -80,6 +82,23 @@ def test_single_talkers_come_in_the_first_epochs_only(factory):
         drawn.batches(epoch)
         most.append(max(mixture.num_talkers for mixture in drawn.store.mixtures.values()))
     assert most == [1, 1, 3, 1]
+
+
+@pytest.mark.parametrize("talkers", [{1, 2, 3}, {2, 3}])
+def test_single_talkers_of_a_fixed_set(factory, tmp_path, talkers):
+    """The store keeps all mixtures: validation may read the same set."""
+    mixtures = [m for m in factory().store.mixtures.values() if m.num_talkers in talkers]
+    write_manifest(tmp_path / "mixtures.jsonl", mixtures)
+    store = MixtureStore(tmp_path / "mixtures.jsonl")
+    fixed = MixtureIterFactory(Names(), store, batch_bins=400_000, single_talker_epochs=2)
+    alone = sorted(m.id for m in mixtures if m.num_talkers == 1)
+    for epoch, expected in ((1, alone), (2, alone), (3, sorted(m.id for m in mixtures))):
+        if not expected:
+            with pytest.raises(UserError, match="--single_talker_epochs: no mixture .* has a single talker"):
+                fixed.batches(epoch)
+            continue
+        assert sorted(name for batch in fixed.batches(epoch) for name in batch) == expected
+        assert list(store.mixtures.values()) == mixtures
 
 
 @pytest.mark.parametrize("world_size", [2, 3])

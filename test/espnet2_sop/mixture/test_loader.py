@@ -1,6 +1,5 @@
 """If these fail, ESPnet's dataset gets other mixtures for its speech than for its text, or stale ones."""
 
-import dataclasses
 import pickle
 
 import numpy as np
@@ -74,24 +73,6 @@ def test_single_talkers_first_then_the_rule(simulation):
     straight.set_epoch(2)
     resumed.set_epoch(2)
     assert straight.mixtures == resumed.mixtures
-
-
-def test_single_talkers_of_a_fixed_set(corpus, tmp_path):
-    mixtures = read_librimix([corpus.csv[2]], corpus.speech, corpus.noise, "noisy")
-    alone = dataclasses.replace(mixtures[1], id="alone", sources=mixtures[1].sources[:1])
-    write_manifest(tmp_path / "mixtures.jsonl", [*mixtures, alone])
-    straight, resumed = MixtureStore(tmp_path / "mixtures.jsonl"), MixtureStore(tmp_path / "mixtures.jsonl")
-    for epoch in (1, 2):
-        straight.set_epoch(epoch, single_talkers=True)
-        assert list(straight.mixtures.values()) == [alone]
-    for store in (straight, resumed):
-        store.set_epoch(3)
-        assert list(store.mixtures.values()) == [*mixtures, alone]
-
-
-def test_a_fixed_set_without_single_talkers_says_so(manifest):
-    with pytest.raises(UserError, match=r"mixtures.jsonl: no mixture has a single talker"):
-        MixtureStore(manifest).set_epoch(1, single_talkers=True)
 
 
 def test_loaders_survive_pickling_as_workers_need(simulation):
