@@ -54,7 +54,10 @@ class MixtureTask:
         """ESPnet's, with denormal numbers taken for zero: gradients of CTC are full of them, and a CPU is several times
         as slow with them. This comes first, because torch's threads have the setting of the one that starts them."""
         torch.set_flush_denormal(True)
-        super().main_worker(args)
+        try:
+            super().main_worker(args)
+        finally:
+            torch.set_flush_denormal(False)
 
     @classmethod
     def build_optimizers(cls, args, model) -> list[torch.optim.Optimizer]:
