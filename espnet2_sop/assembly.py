@@ -13,12 +13,12 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from safetensors.torch import load_file
 
 from espnet2_sop.ctc.serialized import SerializedCTC
-from espnet2_sop.encoder.abs_encoder import AbsEncoder
+from espnet2_sop.encoder.abs_encoder import HEADS_ADAPTER, AbsEncoder
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.encoder.families import ENCODERS, encoder_class
 from espnet2_sop.errors import UserError
 from espnet2_sop.files import read_yaml
-from espnet2_sop.front import FRONT_PARTS, FrontEnd
+from espnet2_sop.front import FRONT_MODULES, FrontEnd
 from espnet2_sop.jsons import misfit
 from espnet2_sop.llm.adapters import read_adapters
 from espnet2_sop.llm.causal_lm import AdaptedCausalLM
@@ -54,7 +54,7 @@ class PartChoices(ClassChoices):
 encoder_choices = PartChoices("encoder", ENCODERS, AbsEncoder, "huggingface")
 separator_choices = PartChoices("separator", {"conv": ConvSeparator, "lstm": LSTMSeparator}, AbsSeparator, "lstm")
 llm_choices = PartChoices("llm", {"adapted": AdaptedCausalLM, "whisper": WhisperDecoder}, AdaptedCausalLM, "adapted")
-ADAPTERS = ("sot", "sop")
+ADAPTERS = {"llm": ("sot", "sop"), "encoder": (HEADS_ADAPTER,)}  # those that are parts by themselves
 
 
 def build_model(args: argparse.Namespace) -> SOPModel:
@@ -72,13 +72,13 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
     front = build_front(args, vocabulary)
     conf = {k: v for k, v in args.llm_conf.items() if k not in ("speaker_change", "tokenizer")}
-    kind = llm_class(args)
-    llm = construct("llm_conf", kind, {"adapters": {name: {} for name in ADAPTERS}, **conf}, sc_id=tokenizer.sc_id)
+    conf = {"adapters": {name: {} for name in ADAPTERS["llm"]}, **conf}
+    llm = construct("llm_conf", llm_class(args), conf, sc_id=tokenizer.sc_id)
     return construct(
         "model_conf",
         SOPModel,
         args.model_conf,
-        **{name: getattr(front, name) for name in FRONT_PARTS},
+        **{name: getattr(front, name) for name in FRONT_MODULES},
         projector=llm.new_projector((front.encoder if llm.reads_encoder else front.downsampler).output_size),
         llm=llm,
         tokenizer=tokenizer,
@@ -115,7 +115,10 @@ def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> Front
         num_talkers=args.num_talkers,
     )
     ctc = SerializedCTC(separator.output_size, vocabulary.vocab_size, args.num_talkers)
-    return FrontEnd(encoder, downsampler, separator, ctc, tap, llm_reads_encoder=llm_class(args).reads_encoder)
+    reads_encoder = llm_class(args).reads_encoder
+    if encoder.heads_adapter and not (tap and reads_encoder):
+        raise UserError("encoder_conf.heads_lora: needs llm: whisper, which reads the encoder, and model_conf.tap > 0")
+    return FrontEnd(encoder, downsampler, separator, ctc, tap, llm_reads_encoder=reads_encoder)
 
 
 def construct(option: str, build: Callable, conf: dict, **parts):
@@ -225,4 +228,4 @@ def compare_keys(path: str | Path, state: dict, model: torch.nn.Module, new_part
 def part_of(key: str) -> str:
     """The part, as `model_conf.trainable` names it, of a checkpoint's key; `llm` for what is in no adapter."""
     part = key.partition(".")[0]
-    return next((name for name in ADAPTERS if part == "llm" and f".{name}." in key), part)
+    return next((name for name in ADAPTERS.get(part, ()) if f".{name}." in key), part)

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
+from espnet2_sop.encoder.abs_encoder import HEADS_ADAPTER
 
-FRONT_PARTS = ("encoder", "downsampler", "separator", "ctc")
+FRONT_MODULES = ("encoder", "downsampler", "separator", "ctc")
+FRONT_PARTS = (*FRONT_MODULES, HEADS_ADAPTER)
 
 
 def kept_level(trainable: Sequence[str], tap: int, llm_reads_encoder: bool = False) -> int:
@@ -65,15 +67,43 @@ class FrontEnd(nn.Module):
 
     @property
     def kept_level(self) -> int:
-        """The level of frames that may be kept on disk and given to `downsample` instead of being encoded."""
+        """The level of frames that may be kept on disk and given to `from_kept` instead of being encoded."""
         return kept_level(self.trainable, self.tap, self.llm_reads_encoder)
 
-    def encode(self, speech: torch.Tensor, lengths: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Waveforms (B, T), (B,) -> frames and lengths of the encoder and of every downsampling block."""
-        learns = torch.is_grad_enabled() and "encoder" in self.trainable
+    def encode(self, speech: torch.Tensor, lengths: torch.Tensor, llm: bool = True, heads: bool = True) -> list:
+        """Encodes waveforms.
+
+        Args:
+            speech: (B, T).
+            lengths: (B,).
+            llm: Whether the LLM reads the result.
+            heads: Whether the heads read it. Where they have an encoder adapter of their own, what nobody reads is not
+                computed.
+
+        Returns:
+            Frames and lengths of the encoder and of every downsampling block. With an adapter of the heads, the first
+            are those of the LLM, and those of the blocks come from frames of the heads.
+        """
+        if not self.encoder.heads_adapter:
+            return self.downsample(*self._frames(speech, lengths, "encoder"))
+        own = self._frames(speech, lengths, "encoder") if llm else None
+        if not heads:
+            return [own]
+        return [own, *self.downsample(*self._frames(speech, lengths, "encoder", HEADS_ADAPTER, heads=True))[1:]]
+
+    def _frames(self, speech: torch.Tensor, lengths: torch.Tensor, *parts: str, **which: bool) -> tuple:
+        """One pass of the encoder, in which `parts` may learn."""
+        learns = torch.is_grad_enabled() and any(part in self.trainable for part in parts)
         with torch.set_grad_enabled(learns), arithmetic(self.encoder.dtype, speech.device):
-            frames, lengths = self.encoder(speech, lengths)
-        return self.downsample(frames.float(), lengths)
+            frames, lengths = self.encoder(speech, lengths, **which)
+        return frames.float(), lengths
+
+    def from_kept(self, frames: torch.Tensor, lengths: torch.Tensor) -> list:
+        """Frames (B, F, D), (B,) of level `kept_level` -> what `encode` gives, with an adapter of the heads for the LLM
+        alone."""
+        if self.encoder.heads_adapter:
+            return [(frames, lengths)]
+        return self.downsample(frames, lengths, self.kept_level)
 
     def downsample(self, frames: torch.Tensor, lengths: torch.Tensor, level: int = 0) -> list:
         """Goes on from frames of a level.

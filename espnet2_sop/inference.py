@@ -94,10 +94,11 @@ class Decoder:
         device = next(model.projector.parameters()).device
         lengths = torch.tensor([len(w) for w in waveforms], device=device)
         speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True).to(device)
-        levels = model.encode(speech, lengths)
-        source = model.prompt.sop_source if self.mode == "sop" else {"ctc": "ctc", "sot": "none"}[self.mode]
+        source = "ctc" if self.mode == "ctc" else model.sop_source
+        heads = source == "ctc" or (source == "none" and self.draft and self.mode == "sot")
+        levels = model.encode(speech, lengths, llm=self.mode != "ctc", heads=heads)
         if source == "none":
-            drafts = self._drafts(model.talkers(levels)) if self.draft and self.mode == "sot" else None
+            drafts = self._drafts(model.talkers(levels)) if heads else None
             return [Hypothesis(text, **rest) for text, rest in self._write(levels, None, drafts, lengths)]
         if source == "reference":
             prompts = [text.lower() for text in references]

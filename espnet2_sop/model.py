@@ -8,7 +8,7 @@ from rapidfuzz.distance import Levenshtein
 from espnet2_sop.ctc.alignment import EmbeddingCTC
 from espnet2_sop.ctc.serialized import SerializedCTC, TalkerTokens
 from espnet2_sop.ctc.table import from_table
-from espnet2_sop.encoder.abs_encoder import AbsEncoder
+from espnet2_sop.encoder.abs_encoder import HEADS_ADAPTER, AbsEncoder
 from espnet2_sop.encoder.downsampler import ConvDownsampler
 from espnet2_sop.errors import UserError
 from espnet2_sop.front import FrontEnd
@@ -43,7 +43,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             (stage 0, not in the paper) trains what is new before the LLM reads it: the frames of single talkers by
             CTC against the LLM's embeddings, and the heads by serialized CTC.
         trainable: Modules that this stage trains, of `encoder`, `downsampler`, `separator`, `ctc`, `projector`,
-            `sot`, `sop` (the last two are adapters).
+            `sot`, `sop` (these two are adapters) and, where the encoder has an adapter for the heads, `encoder_heads`.
         tap: Where the Separator is fed from: 0 is the encoder, k the k-th downsampling block.
         sop_corruption: Share of prompt tokens spoiled in training (`llm.prompt.corrupt`).
         ctc_weight: Share w of the loss (1 - w) CE + w CTC; when not given 0.3 for `joint`, 0.9 for `align`
@@ -115,6 +115,11 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         """Time from one frame of the CTC heads to the next."""
         return self.encoder.stride * 2**self.tap / SAMPLE_RATE
 
+    @property
+    def sop_source(self) -> str:
+        """Where the prompt of the present objective comes from, as in `prompt_conf.sop_source`."""
+        return self.prompt.sop_source if "sop" in OBJECTIVES[self.objective] else "none"
+
     def use(self, objective: str) -> None:
         """Sets what `forward` and decoding do; training state is not changed by it."""
         self.objective = objective
@@ -130,7 +135,10 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         plain = ("downsampler", "separator", "ctc", "projector")
         parts = {name: list(getattr(self, name).parameters()) for name in plain}
         frozen = self.encoder.never_trained
-        parts["encoder"] = [p for name, p in self.encoder.named_parameters() if not name.startswith(frozen)]
+        learns = {name: p for name, p in self.encoder.named_parameters() if not name.startswith(frozen)}
+        parts["encoder"] = [p for name, p in learns.items() if f".{HEADS_ADAPTER}." not in name]
+        if self.encoder.heads_adapter:
+            parts[HEADS_ADAPTER] = [p for name, p in learns.items() if f".{HEADS_ADAPTER}." in name]
         parts |= {name: self.llm.adapter_parameters(name) for name in ("sot", "sop")}
         return parts
 
@@ -148,7 +156,7 @@ class SOPModel(FrontEnd, AbsESPnetModel):
         """Modules that this stage does not train stay in evaluation mode (no dropout, no masking)."""
         super().train(mode)
         for name in ("encoder", "downsampler", "separator", "ctc", "projector"):
-            if name not in self.trainable:
+            if not {name, *((HEADS_ADAPTER,) if name == "encoder" else ())} & set(self.trainable):
                 getattr(self, name).eval()
         if not {"sot", "sop"} & set(self.trainable):
             self.llm.eval()
@@ -216,9 +224,11 @@ class SOPModel(FrontEnd, AbsESPnetModel):
             processes.
         """
         if frames is None:
-            levels = self.encode(speech[:, : int(speech_lengths.max())], speech_lengths)
+            heads = bool(self.ctc_weight) or (self.sop_source == "ctc" and sop is None)
+            speech = speech[:, : int(speech_lengths.max())]
+            levels = self.encode(speech, speech_lengths, llm=self.ctc_weight < 1, heads=heads)
         else:
-            levels = self.downsample(frames, frames_lengths, self.kept_level)
+            levels = self.from_kept(frames, frames_lengths)
         streams, heads = None, None
         if self.ctc_weight:
             streams, lengths = self.streams(levels)
@@ -278,11 +288,10 @@ class SOPModel(FrontEnd, AbsESPnetModel):
 
     def _training_prompt(self, levels, targets, heads, talkers) -> tuple[list[list[int]] | None, dict]:
         """The prompts that the LLM reads in training, and how wrong those of the heads are."""
-        source = self.prompt.sop_source if "sop" in OBJECTIVES[self.objective] else "none"
-        if source == "none":
+        if self.sop_source == "none":
             return None, {}
         stats = {}
-        if source == "reference":
+        if self.sop_source == "reference":
             sop = self.reference_sop(targets)
         else:
             talkers = talkers or self.talkers(levels, heads)

@@ -2,6 +2,7 @@
 
 import torch
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_sop.front import FrontEnd
 
@@ -46,7 +47,7 @@ def alone(front: FrontEnd, speech: list[torch.Tensor]) -> tuple[torch.Tensor, to
     lengths = torch.tensor([len(wave) for wave in speech], device=speech[0].device)
     training = front.training
     front.eval()
-    streams, frames = front.streams(front.encode(torch.nn.utils.rnn.pad_sequence(speech, batch_first=True), lengths))
+    streams, frames = front.streams(front.encode(pad_sequence(speech, batch_first=True), lengths, llm=False))
     front.train(training)
     return streams[0], frames
 

@@ -91,7 +91,7 @@ def fill_one(args: argparse.Namespace, front: FrontEnd, cache: Cache, frames: Ca
     lengths = dict(sorted(open_store(cache.manifest).lengths().items(), key=lambda item: item[1]))
     dtype = getattr(torch, cache_dtype(args)) if cache.kind == "frames" else torch.float32
     level = front.kept_level
-    kept = CachedTensors(frames.folder) if cache.kind == "sop" and frames else None
+    kept = CachedTensors(frames.folder) if cache.kind == "sop" and frames and not front.encoder.heads_adapter else None
     device = next(front.parameters()).device
     use_amp = args.use_amp and device.type == "cuda"
     autocast = torch.autocast("cuda", torch.bfloat16) if use_amp else contextlib.nullcontext()
@@ -105,7 +105,7 @@ def fill_one(args: argparse.Namespace, front: FrontEnd, cache: Cache, frames: Ca
             for names, inputs, sizes in loader:
                 inputs, sizes = inputs.to(device), sizes.to(device)
                 with autocast:
-                    levels = front.encode(inputs, sizes) if kept is None else front.downsample(inputs, sizes, level)
+                    levels = front.encode(inputs, sizes) if kept is None else front.from_kept(inputs, sizes)
                     found = _rows(front, levels, cache.kind, level)
                 for name, row in zip(names, found, strict=True):
                     writer.add(name, row)

@@ -14,8 +14,9 @@ import torch
 from espnet2_sop import origin
 from espnet2_sop.assembly import PartChoices, encoder_choices, llm_class, part_of, read_state, separator_choices
 from espnet2_sop.cache.store import DONE
+from espnet2_sop.encoder.abs_encoder import HEADS_ADAPTER
 from espnet2_sop.errors import UserError
-from espnet2_sop.front import kept_level
+from espnet2_sop.front import FRONT_PARTS, kept_level
 from espnet2_sop.objectives import OBJECTIVES, loss_share
 
 KINDS = ("frames", "sop")
@@ -53,9 +54,13 @@ def obstacles(args: argparse.Namespace) -> dict[str, str]:
     objective, trainable, tap = conf["objective"], conf["trainable"], conf.get("tap", 2)
     share = loss_share(objective, conf.get("ctc_weight"))
     found = {"frames": _trained(trainable, ["encoder"])}
+    heads_compute = bool(share)
     if "sop" in OBJECTIVES[objective] and args.prompt_conf.get("sop_source", "ctc") == "ctc":
-        parts = ["encoder", *(["downsampler"] if tap else []), "separator", "ctc"]
+        parts = ["encoder", HEADS_ADAPTER, *(["downsampler"] if tap else []), "separator", "ctc"]
         found["sop"] = "its CTC loss needs the heads" if share else _trained(trainable, parts)
+        heads_compute = bool(found["sop"]) or "sop" not in args.cache_kinds
+    if heads_compute and args.encoder_conf.get("heads_lora") is not None:
+        found["frames"] = "the heads read others, by encoder_conf.heads_lora"
     return {kind: found[kind] for kind in args.cache_kinds if kind in found}
 
 
@@ -111,9 +116,11 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
     def weights(*parts: str) -> dict[str, str]:
         return {name: digest_of({k: v for k, v in state.items() if part_of(k) == name}) for name in parts}
 
+    encoder = conf("encoder")
+    heads_lora = encoder.pop("heads_lora", None)  # changes no frames that are kept
     frames = {
         "level": level,
-        "encoder": {**_class(encoder_choices, args.encoder), **conf("encoder"), **_files(args.encoder_conf)},
+        "encoder": {**_class(encoder_choices, args.encoder), **encoder, **_files(args.encoder_conf)},
         "downsampler": conf("downsampler") if level else None,
         "weights": weights("encoder", *(["downsampler"] if level else [])),
         "autocast": bool(args.use_amp and args.ngpu),
@@ -122,10 +129,13 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
     found = {"frames": frames}
     if "sop" in kinds:
         heads = {
+            "heads_lora": heads_lora,
+            "downsampler": conf("downsampler"),
             "separator": {**_class(separator_choices, args.separator), **conf("separator")},
             "num_talkers": args.num_talkers,
+            "weights": weights(*FRONT_PARTS),
         }
-        found["sop"] = {**frames, **heads, "weights": frames["weights"] | weights("separator", "ctc")}
+        found["sop"] = {**frames, **heads}
     return found
 
 

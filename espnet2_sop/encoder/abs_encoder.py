@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
+HEADS_ADAPTER = "encoder_heads"  # the adapter of an encoder whose frames the heads alone read
+
 
 class AbsEncoder(nn.Module, ABC):
     """Waveforms to frames. The arguments of the constructor are the keys of `encoder_conf`.
@@ -14,10 +16,13 @@ class AbsEncoder(nn.Module, ABC):
             constructor must give them their values.
         dtype: Of the matrix products, `float32` or `bfloat16`, its own and those up to the streams of the Separator
             (`FrontEnd` calls all of them accordingly); weights that learn are float32.
+        heads_adapter: Whether it has an adapter `encoder_heads`, with which the heads get frames of their own.
+            `forward` then takes `heads`: whether these frames are wanted.
     """
 
     never_trained: tuple[str, ...] = ()
     dtype: str = "float32"
+    heads_adapter: bool = False
 
     @property
     @abstractmethod

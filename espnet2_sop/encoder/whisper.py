@@ -1,5 +1,7 @@
 """The encoder of Whisper, for inputs of any length up to what it has positions for."""
 
+import warnings
+
 import peft
 import torch
 from peft.tuners.lora import LoraLayer
@@ -7,7 +9,7 @@ from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel, WhisperModel
 from transformers.masking_utils import create_bidirectional_mask
 
-from espnet2_sop.encoder.abs_encoder import AbsEncoder
+from espnet2_sop.encoder.abs_encoder import HEADS_ADAPTER, AbsEncoder
 from espnet2_sop.encoder.speech import OPTION, read_settings
 from espnet2_sop.errors import UserError, require_choice
 from espnet2_sop.lora import lora_config
@@ -32,6 +34,8 @@ class WhisperEncoder(AbsEncoder):
         dtype: Of the matrix products: `bfloat16` is faster where the processor has it; what learns stays float32.
         lora: Keys of a LoRA adapter on all linear layers, e.g. `{r: 32, lora_alpha: 64}`. Then the adapter alone is
             trained and saved, and Whisper's own weights are those of `pretrained`.
+        heads_lora: Keys of a second one, `encoder_heads`, on top of the first. The heads get frames of their own by it,
+            in a second pass, so that their loss trains an encoder while the LLM keeps the frames that it knows.
         attn_implementation: How transformers computes attention: `sdpa`, `eager` (twice as fast in bfloat16 on CPU),
             `flash_attention_2`.
     """
@@ -44,6 +48,7 @@ class WhisperEncoder(AbsEncoder):
         gradient_checkpointing: bool = False,
         dtype: str = "float32",
         lora: dict | None = None,
+        heads_lora: dict | None = None,
         attn_implementation: str = "sdpa",
     ):
         super().__init__()
@@ -64,15 +69,16 @@ class WhisperEncoder(AbsEncoder):
         if gradient_checkpointing:
             self.whisper.gradient_checkpointing_enable({"use_reentrant": False})
         if lora is not None:
-            config = lora_config("encoder_conf.lora", {"target_modules": LINEAR, **lora})
-            try:
-                peft.inject_adapter_in_model(config, self.whisper, "encoder")
-            except ValueError as error:  # a rank that cannot be, target_modules that Whisper does not have
-                raise UserError(f"encoder_conf.lora: PEFT refuses it ({str(error).splitlines()[0]})") from None
-            for layer in self.whisper.modules():
-                if isinstance(layer, LoraLayer):
-                    layer.cast_input_dtype_enabled = False  # to float32 and, for the products, back
-                    layer.get_base_layer().to(getattr(torch, dtype))  # frozen: as the products need it
+            self._add_adapter("encoder", "encoder_conf.lora", lora)
+        if heads_lora is not None:
+            if lora is None or gradient_checkpointing:  # the recomputation would not know which pass it belongs to
+                raise UserError("encoder_conf.heads_lora: needs encoder_conf.lora, and no gradient_checkpointing")
+            self._add_adapter(HEADS_ADAPTER, "encoder_conf.heads_lora", heads_lora)
+            self.heads_adapter = True
+        self._adapted = [layer for layer in self.whisper.modules() if isinstance(layer, LoraLayer)]
+        for layer in self._adapted:
+            layer.cast_input_dtype_enabled = False  # to float32 and, for the products, back
+            layer.get_base_layer().to(getattr(torch, dtype))  # frozen: as the products need it
         frozen = ("whisper.conv1.", "whisper.conv2.", "whisper.embed_positions.")
         self.never_trained = tuple(
             name
@@ -82,6 +88,15 @@ class WhisperEncoder(AbsEncoder):
         self.n_fft, self.hop = mel.n_fft, mel.hop_length
         self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
         self.register_buffer("filters", torch.from_numpy(mel.mel_filters).float(), persistent=False)
+
+    def _add_adapter(self, name: str, option: str, conf: dict) -> None:
+        config = lora_config(option, {"target_modules": LINEAR, **conf})
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # a second one is meant
+                peft.inject_adapter_in_model(config, self.whisper, name)
+        except ValueError as error:  # a rank that cannot be, target_modules that Whisper does not have
+            raise UserError(f"{option}: PEFT refuses it ({str(error).splitlines()[0]})") from None
 
     @property
     def output_size(self) -> int:
@@ -93,12 +108,15 @@ class WhisperEncoder(AbsEncoder):
         """Samples from one frame to the next: the second convolution takes every other mel frame."""
         return 2 * self.hop
 
-    def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, speech: torch.Tensor, lengths: torch.Tensor, heads: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes waveforms.
 
         Args:
             speech: (B, T) float, 16 kHz, zero-padded on the right.
             lengths: (B,) samples.
+            heads: Whether the adapter of the heads is used, too.
 
         Returns:
             (B, F, D) frames of the last layer (50 Hz), zero behind the end, and their lengths (B,).
@@ -106,6 +124,8 @@ class WhisperEncoder(AbsEncoder):
         hidden, frames = self._convolve(speech, lengths)
         mask = length_mask(frames, hidden.size(1))
         encoder, settings = self.whisper, self.whisper.config
+        for layer in self._adapted:
+            layer._active_adapter = ["encoder", HEADS_ADAPTER] if heads else ["encoder"]  # peft's own way trains them
         hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
         hidden = nn.functional.dropout(hidden, settings.dropout, self.training)
         attention = create_bidirectional_mask(config=settings, inputs_embeds=hidden, attention_mask=mask)

@@ -339,10 +339,28 @@ def whisper_parts(tiny_whisper):
     }
 
 
+@pytest.fixture(scope="session")
+def heads_adapter(whisper_parts, tiny_whisper):
+    """The same, and the heads have an adapter of the encoder."""
+    lora = {"r": 4, "lora_alpha": 8}
+    return {**whisper_parts, "encoder_conf": {"pretrained": tiny_whisper, "lora": lora, "heads_lora": lora}}
+
+
 @pytest.fixture
 def whisper_model(options, whisper_parts):
     """The same as `model` with Whisper's decoder."""
     return random_model(options("sop", ["sop"], **whisper_parts)).eval()
+
+
+@pytest.fixture
+def heads_model(options, heads_adapter):
+    """The same, and the heads have an adapter of the encoder, which changes what they read."""
+    import torch
+
+    model = random_model(options("sop", ["sop"], **heads_adapter)).eval()
+    for p in model.parameters_by_part()["encoder_heads"]:
+        torch.nn.init.normal_(p, std=0.3)
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from espnet2_sop.hypotheses import is_row, read_partial, write_hypotheses
 from espnet2_sop.inference import Decoder, decode_set, require_mode
 
 
-@pytest.mark.parametrize("which", ["model", "whisper_model"])
+@pytest.mark.parametrize("which", ["model", "whisper_model", "heads_model"])
 @pytest.mark.parametrize("mode", ["ctc", "sot", "sop"])
 def test_batched_equals_single(which, waves, mode, request):
     """The result of a mixture must not depend on its neighbours in the batch."""
@@ -16,6 +16,27 @@ def test_batched_equals_single(which, waves, mode, request):
     together = decoder(waves)
     assert together == [decoder([wave])[0] for wave in waves]
     assert len({h.text for h in together}) > 1, "the outputs must differ for the comparison to mean anything"
+
+
+@pytest.mark.parametrize(("mode", "draft", "passes"), [
+    ("ctc", False, [True]),
+    ("sot", False, [False]),
+    ("sot", True, [False, True]),  # for the draft
+    ("sop", False, [False, True]),
+])  # fmt: skip
+def test_each_reader_gets_its_own_frames_and_no_pass_is_in_vain(heads_model, waves, mode, draft, passes):
+    """Heads and decoder write what each writes when the encoder has no other adapter than its own."""
+    seen = []
+    heads_model.encoder.register_forward_pre_hook(lambda module, args, kwargs: seen.append(kwargs.get("heads", False)),
+                                                  with_kwargs=True)  # fmt: skip
+    hypotheses = Decoder(heads_model, mode, draft=draft)(waves)
+    assert seen == passes
+    if mode != "ctc":
+        for p in heads_model.parameters_by_part()["encoder_heads"]:
+            p.data.zero_()
+        changed = Decoder(heads_model, mode, draft=draft)(waves)
+        assert [h.text for h in changed] == [h.text for h in hypotheses] or mode == "sop"
+        assert [h.prompt for h in changed] != [h.prompt for h in hypotheses] or mode == "sot"
 
 
 @pytest.mark.parametrize("mode", ["sot", "sop"])

@@ -95,6 +95,33 @@ def test_whispers_decoder_reads_the_encoder_itself(options, whisper_parts, waves
         assert any(gradient.any() for name, gradient in found.items() if attention in name)
 
 
+def test_heads_learn_with_an_adapter_of_the_encoder_and_the_decoder_keeps_its_frames(options, heads_adapter, waves):
+    """After two steps of CTC the adapter's matrices have moved, the encoder's and the loss of the decoder have not."""
+    torch.manual_seed(0)
+    trainable = ["encoder_heads", "separator", "ctc"]
+    model = build_model(options("ctc", trainable, **heads_adapter)).train()
+    batch = make_batch(model, waves, TEXTS)
+
+    def losses():
+        found = {}
+        for objective in ("sot", "ctc"):
+            model.eval().use(objective)
+            found[objective] = model(**batch)[0].item()
+        model.train()
+        return found
+
+    before, start = {name: p.detach().clone() for name, p in model.named_parameters()}, losses()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(**batch)[0].backward()
+        optimizer.step()
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if name.startswith(("separator.", "ctc.")) or ".encoder_heads." in name}
+    end = losses()
+    assert end["sot"] == start["sot"] and end["ctc"] < start["ctc"]
+
+
 def test_alignment_counts_single_talkers_only(options, waves):
     """Whatever else is in the batch and however it is padded; a batch without single talkers has the loss 0."""
     torch.manual_seed(0)

@@ -72,7 +72,7 @@ def test_control_gets_as_many_updates_as_stage_3(recipe):
 @pytest.mark.parametrize("recipe", sorted({recipe for recipe, _, _ in ROWS}))
 @pytest.mark.parametrize("stage", ["ctc", "sop"])
 def test_ablations_get_as_many_updates_as_what_they_vary(recipe, stage):
-    found = updates(recipe)
+    found = {row: steps for row, steps in updates(recipe).items() if row[1] != "ctc_warmup"}  # which comes before ctc
     other = {(base, name): steps for (base, name), steps in found.items()
              if name.startswith(f"{stage}_") and name != "sop_untrained" and steps != found[base, stage]}  # fmt: skip
     assert not other

@@ -14,6 +14,7 @@ from espnet2_sop.ctc.table import to_table
 from espnet2_sop.errors import UserError
 
 CTC, SOP = ("ctc", ["separator", "ctc"]), ("sop", ["sop"])
+OTHERS = "the heads read others, by encoder_conf.heads_lora"
 TEXTS = ["red box <sc> go now", "take the key", "one <sc> two <sc> three"]
 
 
@@ -51,25 +52,31 @@ def run(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "tap", "kinds", "whisper"),
+    ("stage", "tap", "kinds", "parts"),
     [
-        (CTC, 2, ["frames"], False),
-        (CTC, 0, ["frames"], False),
-        (("ctc", ["downsampler", "separator", "ctc"]), 2, ["frames"], False),
-        (SOP, 2, ["frames", "sop"], False),
-        (SOP, 3, ["frames", "sop"], False),
-        (SOP, 2, ["sop"], False),
-        (SOP, 2, ["frames"], False),
-        (SOP, 2, ["frames", "sop"], True),
+        (CTC, 2, ["frames"], None),
+        (CTC, 0, ["frames"], None),
+        (("ctc", ["downsampler", "separator", "ctc"]), 2, ["frames"], None),
+        (SOP, 2, ["frames", "sop"], None),
+        (SOP, 3, ["frames", "sop"], None),
+        (SOP, 2, ["sop"], None),
+        (SOP, 2, ["frames"], None),
+        (SOP, 2, ["frames", "sop"], "whisper_parts"),
+        (SOP, 2, ["frames", "sop"], "heads_adapter"),
+        (SOP, 2, ["sop"], "heads_adapter"),
+        (("sot", ["sot"]), 2, ["frames"], "heads_adapter"),
     ],
 )
-def test_a_step_from_the_cache_is_the_step_exactly(stage, tap, kinds, whisper, options, whisper_parts, waves):
+def test_a_step_from_the_cache_is_the_step_exactly(stage, tap, kinds, parts, options, request, waves):
     """Loss, statistics and gradients, in training with dropout and corruption of the prompt."""
     torch.manual_seed(0)
     objective, trainable = stage
     conf = {"objective": objective, "trainable": trainable, "tap": tap, "sop_corruption": 0.3 * (objective == "sop")}
-    parts = whisper_parts if whisper else {}
+    parts = request.getfixturevalue(parts) if parts else {}
     model = build_model(options(objective, trainable, model_conf=conf, **parts)).train()
+    for name, p in model.encoder.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(p, std=0.1)
     with_speech, kept = step_inputs(model, waves, kinds)
     assert ("speech" in kept) == ("frames" not in kinds)
     loss, stats, weight, gradients = run(model, with_speech)
@@ -117,6 +124,21 @@ def test_what_is_trained_is_not_cached(options, objective, trainable, changes, e
     assert "sop" not in obstacles(argparse.Namespace(**{**vars(args), "prompt_conf": {"sop_source": "reference"}}))
 
 
+def test_frames_are_not_enough_where_the_heads_read_others(options, heads_adapter):
+    """The prompt may be kept beside them; the heads themselves, their loss and their training need speech."""
+    for objective, kinds, changes, expected in [
+        ("sot", ["frames"], {}, {"frames": ""}),
+        ("sop", ["frames", "sop"], {}, {"frames": "", "sop": ""}),
+        ("sop", ["frames"], {}, {"frames": OTHERS}),
+        ("sop", ["frames", "sop"], {"trainable": ["sop", "encoder_heads"]},
+         {"frames": OTHERS, "sop": "model_conf.trainable has encoder_heads"}),
+        ("ctc", ["frames", "sop"], {}, {"frames": OTHERS}),
+        ("sot", ["frames"], {"ctc_weight": 0.1}, {"frames": OTHERS}),
+    ]:  # fmt: skip
+        conf = {"objective": objective, "trainable": ["sop"], **changes}
+        assert obstacles(options(objective, [], model_conf=conf, cache_kinds=kinds, **heads_adapter)) == expected
+
+
 # ------------------------------------------------------------- whole trainings
 
 
@@ -140,9 +162,9 @@ def site(corpus, write_config, data_options, tmp_path_factory):
         "keep_nbest_models": 1,
     }
 
-    def call(command, out, stage, *options, train_data=root / "train/mixtures.jsonl"):
-        conf = {"objective": stage[0], "trainable": stage[1]}
-        argv = ["--config", write_config(root / "stage.yaml", **config, model_conf=conf), "--output_dir", str(out)]
+    def call(command, out, stage, *options, train_data=root / "train/mixtures.jsonl", **parts):
+        conf = {**config, **parts, "model_conf": {"objective": stage[0], "trainable": stage[1]}}
+        argv = ["--config", write_config(root / "stage.yaml", **conf), "--output_dir", str(out)]
         argv += [*data_options(train_data, root / "dev"), *map(str, options)]
         {"cache": cache, "train": train}[command].main(argv)
         return out
@@ -187,6 +209,33 @@ def test_training_from_the_cache_gives_the_same_weights(site, caches, number, tm
     assert any(not torch.equal(value, start[name]) for name, value in one.items())
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_three_stages_where_the_heads_have_an_adapter(site, heads_adapter, tmp_path, monkeypatch, capsys):
+    """Stage 2 trains it, the decoder's frames stay; stage 3 from the caches, prompts of these heads, is as without."""
+    lora = {**heads_adapter["llm_conf"]["adapters"]["sot"], "lora_dropout": 0.0}
+    adapters = {**heads_adapter["llm_conf"], "adapters": {"sot": lora, "sop": lora}}
+    whisper = {**heads_adapter, "llm_conf": adapters}
+
+    def stage(command, name, objective, trainable, *options):
+        return site(command, tmp_path / name, (objective, trainable), *options, **whisper)
+
+    init = ("--init_param", stage("train", "one", "sot", ["encoder", "sot"]) / "valid.loss.ave.pth")
+    cache = ("--cache", tmp_path / "cache")
+    two = stage("train", "two", "ctc", ["encoder_heads", "downsampler", "separator", "ctc"], *init, *cache)
+    assert f"--cache: frames are computed in every step ({OTHERS})" in capsys.readouterr().out
+    before, after = torch.load(init[1], weights_only=True), state(two)
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert {".encoder_heads." in n for n in changed if n.startswith("encoder.")} == {True}
+    assert not any(name.startswith(("llm.", "projector.")) for name in changed)
+
+    init = ("--init_param", two / "valid.loss.ave.pth")
+    plain = stage("train", "plain", "sop", ["sop"], *init)
+    stage("cache", "unused", "sop", ["sop"], *init, *cache)
+    monkeypatch.setattr("espnet2_sop.mixture.loader.render", None)
+    kept = stage("train", "kept", "sop", ["sop"], *init, *cache)
+    for name, value in state(plain).items():
+        torch.testing.assert_close(state(kept)[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_a_second_call_does_nothing_and_an_interrupted_one_goes_on(site, caches, capsys):

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 
 from espnet2_sop.encoder.families import encoder_class
 from espnet2_sop.encoder.speech import HuggingFaceEncoder
@@ -94,6 +95,43 @@ def test_mistakes_in_lora_are_one_line(tiny_whisper):
         WhisperEncoder(tiny_whisper, lora={"rank": 4})
     with pytest.raises(UserError, match="encoder_conf.lora: PEFT refuses it"):
         WhisperEncoder(tiny_whisper, lora={"r": 0})
+
+
+@torch.no_grad()
+def test_frames_of_the_heads_are_those_of_both_adapters(tiny_whisper, waves):
+    """A new one changes nothing; then they are what Whisper gives with both products added to its weights, and the
+    other frames, asked for before or after, are as without it."""
+    torch.manual_seed(0)
+    encoder, plain = WhisperEncoder(tiny_whisper, lora=LORA, heads_lora={"r": 2}).eval(), WhisperEncoder(tiny_whisper)
+    without = WhisperEncoder(tiny_whisper, lora=LORA).eval()
+    assert torch.equal(encoder(*batch(waves))[0], encoder(*batch(waves), heads=True)[0])
+    for name, p in encoder.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    without.load_state_dict({k: v for k, v in encoder.state_dict().items() if ".encoder_heads." not in k})
+    for name, layer in encoder.named_modules():
+        if isinstance(layer, LoraLayer):
+            for adapter in ("encoder", "encoder_heads"):
+                product = layer.lora_B[adapter].weight @ layer.lora_A[adapter].weight
+                plain.get_submodule(name).weight += product * layer.scaling[adapter]
+    for heads in (True, False, True):
+        expected = (plain.eval() if heads else without)(*batch(waves))[0]
+        torch.testing.assert_close(encoder(*batch(waves), heads=heads)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_adapter_of_the_heads_where_it_cannot_be(options, whisper_parts, tiny_whisper):
+    from espnet2_sop.assembly import build_model
+
+    for conf in ({}, {"lora": LORA, "gradient_checkpointing": True}):
+        with pytest.raises(UserError, match="heads_lora: needs encoder_conf.lora, and no gradient_checkpointing"):
+            WhisperEncoder(tiny_whisper, heads_lora=LORA, **conf)
+    with pytest.raises(UserError, match="encoder_conf.heads_lora: no key 'rank'"):
+        WhisperEncoder(tiny_whisper, lora=LORA, heads_lora={"rank": 2})
+    conf = {"encoder_conf": {"pretrained": tiny_whisper, "lora": LORA, "heads_lora": LORA}}
+    tapped = {**whisper_parts, "model_conf": {"objective": "ctc", "trainable": [], "tap": 0}}
+    for changes in ({}, tapped):
+        with pytest.raises(UserError, match="heads_lora: needs llm: whisper, which reads the encoder, and"):
+            build_model(options("ctc", [], **conf, **changes))
 
 
 def test_checkpoint_of_an_adapted_whisper(options, tiny_whisper, tmp_path):
