@@ -259,6 +259,7 @@ def test_who_went_away_while_waiting_is_not_transcribed(tools):
         connection = http.client.HTTPConnection(*server.server_address, timeout=10)
         connection.request("POST", "/transcribe", tools.wav(tools.noise(2)))
         assert b"read" in connection.getresponse().readline()
+        wait_for(lambda: len(server.studio.turns._line) == 2)
         connection.close()
         wait_for(lambda: len(server.studio.turns._line) == 1)
         gate.set()
