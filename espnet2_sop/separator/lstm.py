@@ -50,7 +50,20 @@ class LSTMSeparator(AbsSeparator):
 
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
         """Separates the talkers, see `AbsSeparator`."""
-        packed = pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=frames.size(1))
-        hidden = self.dropout(self.norm(hidden))
+        hidden = self.dropout(self.norm(read_rows(self.lstm, frames, lengths)))
         return [branch(hidden) for branch in self.branches]
+
+
+def read_rows(lstm: nn.LSTM, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Output of an LSTM that reads each row to its own end, zero behind it.
+
+    Args:
+        lstm: With `batch_first`.
+        frames: (B, F, D).
+        lengths: (B,) frames.
+
+    Returns:
+        (B, F, units of all directions).
+    """
+    packed = pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=frames.size(1))[0]
