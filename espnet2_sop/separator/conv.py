@@ -79,6 +79,9 @@ class ConvSeparator(AbsSeparator):
         lstm_size: Units of each direction of an LSTM behind the shared blocks, which adds to the frames what it finds
             in the whole mixture; 0 for none.
         dropout: Of what a block adds.
+
+    Raises:
+        ValueError: `kernel_size` is even or `lstm_size` negative.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class ConvSeparator(AbsSeparator):
         dropout: float = 0.1,
     ):
         super().__init__()
+        if lstm_size < 0:
+            raise ValueError(f"lstm_size {lstm_size} is below 0")
         self.output_size = input_size
 
         def blocks(count: int) -> nn.ModuleList:

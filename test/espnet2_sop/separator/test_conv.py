@@ -91,3 +91,5 @@ def test_batched_equals_single(lstm_size):
 def test_sizes_that_do_not_fit():
     with pytest.raises(ValueError, match="kernel_size 4 is not odd"):
         build(kernel_size=4)
+    with pytest.raises(ValueError, match="lstm_size -1 is below 0"):
+        build(lstm_size=-1)
