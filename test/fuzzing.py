@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from espnet2_sop.errors import LONGEST, UserError
+from espnet2_sop.io.errors import LONGEST, UserError
 
 MANY = int(os.environ.get("FUZZ_EXAMPLES", 0))  # for a long search, with new examples every time
 SETTINGS = settings(

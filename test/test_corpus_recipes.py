@@ -12,8 +12,8 @@ import yaml
 
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
-from espnet2_sop.mixture.pool import build_pool
-from espnet2_sop.mixture.simulate import Simulation, read_config
+from espnet2_sop.mixture.simulation.pool import build_pool
+from espnet2_sop.mixture.simulation.rule import Simulation, read_config
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ("fotaqmix", "librispeechmix")
@@ -27,7 +27,7 @@ def run_data(recipe, tmp_path, *options):
     """Calls local/data.sh with the `espnet2-sop` of this checkout."""
     command = tmp_path / "bin/espnet2-sop"
     command.parent.mkdir(exist_ok=True)
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m espnet2_sop.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m espnet2_sop.bin.cli "$@"\n')
     command.chmod(0o755)
     env = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     line = ["./local/data.sh", "--datadir", str(tmp_path / "data"), *map(str, options)]

@@ -118,7 +118,7 @@ def test_voices_of_dev_and_test_are_not_in_train():
 
 def test_help_of_every_command_imports_nothing_heavy():
     """Nobody waits ten seconds for ESPnet to be imported before a help text."""
-    from espnet2_sop.cli import COMMANDS
+    from espnet2_sop.bin.cli import COMMANDS
 
     for name in COMMANDS:
         code = (

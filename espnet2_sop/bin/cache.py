@@ -2,7 +2,7 @@
 
 import sys
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 HELP = """usage: espnet2-sop cache --cache DIR [all other options of the espnet2-sop train that shall read it]
 
@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(load_task(known.task), rest, config, " + ".join(known.config))
     if not args.cache:
         raise UserError("--cache is missing: the folder in which caches are kept")
-    from espnet2_sop.cache.fill import fill
-    from espnet2_sop.memory import in_one_line
+    from espnet2_sop.io.out_of_memory import in_one_line
+    from espnet2_sop.training.frame_cache.fill import fill
 
     with in_one_line(args):
         fill(args)

@@ -5,13 +5,13 @@ import contextlib
 import os
 from pathlib import Path
 
-from espnet2_sop import origin
-from espnet2_sop.batches import check_batch_limits
-from espnet2_sop.disk import written_to
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
-from espnet2_sop.lock import locked
-from espnet2_sop.memory import within_memory
+from espnet2_sop.io import provenance
+from espnet2_sop.io.disk import written_to
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_yaml
+from espnet2_sop.io.locks import locked
+from espnet2_sop.io.out_of_memory import within_memory
+from espnet2_sop.mixture.batching import check_batch_limits
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     import torch
 
-    from espnet2_sop.inference import decode_set
+    from espnet2_sop.decoding.decoder import decode_set
 
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
@@ -104,9 +104,9 @@ def main(argv: list[str] | None = None) -> None:
         decoder = build_decoder(args, "cuda" if args.ngpu else "cpu")
         for data, out, made_from in jobs:
             if made_from:
-                for name in ("text", origin.PARTIAL):
+                for name in ("text", provenance.PARTIAL):
                     (out / name).unlink(missing_ok=True)
-                origin.write_origin(out, made_from)
+                provenance.write_origin(out, made_from)
             with written_to(out), within_memory("--batch_size", "--batch_seconds"):
                 decode_set(decoder, data, out, args.batch_seconds, args.batch_size, args.bad_audio == "skip")
 
@@ -148,14 +148,14 @@ def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Pa
     now = {
         "options": {key: getattr(args, key) for key in ("mode", "sop_source", "beam", "no_repeat_ngram")},
         "files": {
-            "checkpoint": origin.fingerprint(checkpoint),
-            "mixtures": origin.fingerprint(data / "mixtures.jsonl"),
+            "checkpoint": provenance.fingerprint(checkpoint),
+            "mixtures": provenance.fingerprint(data / "mixtures.jsonl"),
         },
     }
-    changed = origin.changes(out, now)
+    changed = provenance.changes(out, now)
     if args.overwrite or changed or changed is None:
         if changed and (out / "text").is_file():
-            print(f"{out}: is decoded anew: {origin.listed(changed)}")
+            print(f"{out}: is decoded anew: {provenance.listed(changed)}")
         return data, out, now
     if (out / "text").is_file() and not (args.bad_audio == "strict" and (out / "bad_audio.tsv").is_file()):
         print(f"{out}: decoded already")
@@ -173,10 +173,10 @@ def build_decoder(args: argparse.Namespace, device: str):
     if of_espnet != (args.mode == "espnet"):
         raise UserError(f"--mode {args.mode}: {args.run} was trained {'with' if of_espnet else 'without'} --task asr")
     if of_espnet:
-        from espnet2_sop.baseline import BaselineDecoder
+        from espnet2_sop.decoding.espnet_sot import BaselineDecoder
 
         return BaselineDecoder(args.run, args.checkpoint, args.beam, device)
-    from espnet2_sop.inference import Decoder, load_run, require_mode, require_named_oracle
+    from espnet2_sop.decoding.decoder import Decoder, load_run, require_mode, require_named_oracle
 
     model = load_run(args.run, args.checkpoint, device)
     require_mode(model, args.mode)

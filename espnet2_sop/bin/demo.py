@@ -5,7 +5,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -40,14 +40,14 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--max_seconds {args.max_seconds:g}: give 1 to 3600 seconds")
     from espnet2_sop.demo.server import DemoServer
     from espnet2_sop.demo.studio import Studio, find_examples
-    from espnet2_sop.transcribe.model import find_weights, quiet_libraries
+    from espnet2_sop.packaging.weights import find_weights, quiet_libraries
 
     examples = find_examples(args.examples) if args.examples else []
     find_weights(args.model, args.revision)  # a mistake is found before torch is imported
     with DemoServer(args.host, args.port) as server:
         print(f"loading {args.model} ...", flush=True)
+        from espnet2_sop.decoding.speech2text import Speech2Text
         from espnet2_sop.demo.model import Recogniser
-        from espnet2_sop.speech2text import Speech2Text
 
         quiet_libraries()
         recogniser = Recogniser(Speech2Text.from_pretrained(args.model, args.revision, device=args.device))

@@ -5,8 +5,8 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import write_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import write_kaldi
 
 SHOWN = 5  # problems in a message
 
@@ -26,7 +26,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    from espnet2_sop.mixture import done
+    from espnet2_sop.io import done
 
     if not 0 <= args.min_duration <= args.max_duration < 1e6:
         raise UserError(f"--min_duration {args.min_duration:g} --max_duration {args.max_duration:g}: nothing between")
@@ -82,7 +82,7 @@ def mixtures(args: argparse.Namespace) -> tuple[int, Counter]:
 
 def simulation(args: argparse.Namespace) -> tuple[int, Counter]:
     """Formats the pool of a simulation and tries to draw from it."""
-    from espnet2_sop.mixture.simulate import Simulation
+    from espnet2_sop.mixture.simulation.rule import Simulation
 
     rule = args.src / "simulation.yaml"
     held = Simulation.read(rule)

@@ -5,10 +5,10 @@ import os
 import re
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_yaml
-from espnet2_sop.package import read_config
-from espnet2_sop.pretrained import DTYPES
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_yaml
+from espnet2_sop.io.pretrained import DTYPES
+from espnet2_sop.packaging.locate import read_config
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -52,9 +52,9 @@ def main(argv: list[str] | None = None) -> None:
 
     config = read_config(run, packed=args.checkpoint.endswith(".safetensors"))
 
-    from espnet2_sop.archive import write_zip
-    from espnet2_sop.model_card import CardOptions, own, result_rows, title
-    from espnet2_sop.packing import pack
+    from espnet2_sop.packaging.archive import write_zip
+    from espnet2_sop.packaging.model_card import CardOptions, own, result_rows, title
+    from espnet2_sop.packaging.pack import pack
 
     rows = tuple(result_rows(args.results, out.name)) if args.results else ()
     options = CardOptions(out.name, args.license, tuple(args.language), args.training_data, rows)

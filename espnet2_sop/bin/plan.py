@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_configs
-from espnet2_sop.jsons import misfit
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_configs
+from espnet2_sop.io.json_shapes import misfit
 
 GPUS = {  # name: memory in GB, peak of dense bfloat16 products in TFLOP/s (data sheets)
     "RTX 4090": (24, 165),
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     if not (0 < args.seconds < 1e6 and 0 < args.tokens < 1e6 and 0 < args.utilisation <= 1):
         raise UserError("--seconds and --tokens must be above 0, --utilisation above 0 and at most 1")
     trainings = [read_training(files) for files in args.config]
-    from espnet2_sop.plan import Assumptions, make_plan
+    from espnet2_sop.planning.cost import Assumptions, make_plan
 
     about = Assumptions(args.seconds, args.tokens, args.utilisation)
     print(report([make_plan(name, config, about) for name, config in trainings], about))

@@ -180,7 +180,8 @@ def turn_lengths(text: str) -> tuple[float, float]:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    from espnet2_sop.mixture import done, prepare
+    from espnet2_sop.io import done
+    from espnet2_sop.mixture import prepare
 
     options = {name: value for name, value in vars(args).items() if name != "nj"}
     if done.is_done(args.out, options, inputs(args)):

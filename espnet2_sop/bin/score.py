@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet2_sop.errors import UserError, printable
+from espnet2_sop.io.errors import UserError, printable
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -5,8 +5,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write
 
 
 def get_parser() -> argparse.ArgumentParser:

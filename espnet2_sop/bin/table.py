@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from espnet2_sop import origin
-from espnet2_sop.disk import written_to
-from espnet2_sop.errors import UserError, without_traceback
-from espnet2_sop.files import read_configs
-from espnet2_sop.lock import locked
+from espnet2_sop.io import provenance
+from espnet2_sop.io.disk import written_to
+from espnet2_sop.io.errors import UserError, without_traceback
+from espnet2_sop.io.files import read_configs
+from espnet2_sop.io.locks import locked
 
 # options that may change when a run goes on: they say where and how long it is computed, not what
 FREE = re.compile(
@@ -61,10 +61,10 @@ or joint (everything at once).
 def load_task(name: str):
     """The ESPnet2 task; importing it takes seconds."""
     if name == "asr":
-        from espnet2_sop.baseline import BaselineTask
+        from espnet2_sop.training.espnet_sot import BaselineTask
 
         return BaselineTask
-    from espnet2_sop.task import SOPTask
+    from espnet2_sop.training.task import SOPTask
 
     return SOPTask
 
@@ -136,18 +136,18 @@ def go_on_or_start(args: argparse.Namespace) -> None:
     paths += [path.partition(":")[0] for path in args.init_param]
     now = {
         "options": {key: value for key, value in vars(args).items() if not FREE.fullmatch(key)},
-        "files": {path: origin.fingerprint(path) for path in paths},
+        "files": {path: provenance.fingerprint(path) for path in paths},
     }
-    from espnet2_sop.trainer import settle_checkpoint
+    from espnet2_sop.training.trainer import settle_checkpoint
 
     out = Path(args.output_dir)
-    changed = origin.changes(out, now) if args.resume and settle_checkpoint(out) else None
+    changed = provenance.changes(out, now) if args.resume and settle_checkpoint(out) else None
     if changed is None:
-        origin.write_origin(out, now)
+        provenance.write_origin(out, now)
     elif changed:
         raise UserError(
-            f"{out} was trained otherwise: {origin.listed(changed)}; remove the folder to train anew, or "
-            f"{out / origin.NAME} to go on all the same"
+            f"{out} was trained otherwise: {provenance.listed(changed)}; remove the folder to train anew, or "
+            f"{out / provenance.NAME} to go on all the same"
         )
 
 
@@ -181,13 +181,13 @@ def main(argv: list[str] | None = None) -> None:
     alone = contextlib.nullcontext()
     if leads(args):
         alone = locked(args.output_dir, "training", "give another --output_dir")
-    from espnet2_sop.memory import advice, in_one_line
+    from espnet2_sop.io.out_of_memory import advice, in_one_line
 
     with alone, written_to(args.output_dir):
         if leads(args):
             go_on_or_start(args)
         if getattr(args, "cache", None):
-            from espnet2_sop.cache.plan import read_caches
+            from espnet2_sop.training.frame_cache.plan import read_caches
 
             read_caches(args)
         try:

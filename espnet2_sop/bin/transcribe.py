@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from espnet2_sop import origin
 from espnet2_sop.bin.decode import add_recognition_options, check_recognition_options
-from espnet2_sop.disk import written_to
-from espnet2_sop.errors import UserError
-from espnet2_sop.lock import locked
+from espnet2_sop.io import provenance
+from espnet2_sop.io.disk import written_to
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.locks import locked
 
 FORMATS = ("text", "json", "seglst", "stm", "vtt", "srt")
 
@@ -50,9 +50,9 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     check_recognition_options(args)
-    from espnet2_sop.transcribe.model import find_weights
-    from espnet2_sop.transcribe.recordings import find_recordings
-    from espnet2_sop.transcribe.segmentation import check_limits
+    from espnet2_sop.decoding.segmentation import check_limits
+    from espnet2_sop.decoding.transcribe.recordings import find_recordings
+    from espnet2_sop.packaging.weights import find_weights
 
     recordings = find_recordings(args.audio)
     if not args.out and len(recordings) * len(args.format) > 1:
@@ -64,10 +64,10 @@ def main(argv: list[str] | None = None) -> None:
         return
     out = Path(args.out)
     with locked(out, "transcription", "give another --out"), written_to(out):
-        from espnet2_sop.transcribe import formats
-        from espnet2_sop.transcribe.run import Transcriber
+        from espnet2_sop.decoding.transcribe import formats
+        from espnet2_sop.decoding.transcribe.run import Transcriber
 
-        partial = out / origin.PARTIAL
+        partial = out / provenance.PARTIAL
         start = what_to_start(out, weights, args)
         earlier = [] if start else done(partial)
         kinds = dict.fromkeys([*args.format, *formats.present(out, earlier)])
@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def print_one(args: argparse.Namespace, weights: Path, recordings: dict[str, str]) -> None:
     """Prints the transcript of one recording."""
-    from espnet2_sop.transcribe import formats
-    from espnet2_sop.transcribe.run import Transcriber
+    from espnet2_sop.decoding.transcribe import formats
+    from espnet2_sop.decoding.transcribe.run import Transcriber
 
     transcriber = Transcriber(lambda: open_model(args, weights), recordings, args.channel)
     for transcript in transcriber():
@@ -98,19 +98,23 @@ def what_to_start(out: Path, weights: Path, args: argparse.Namespace) -> Callabl
     Raises:
         UserError: It has results of another model, or with other options, or files that are no transcripts.
     """
-    from espnet2_sop.transcribe import formats
+    from espnet2_sop.decoding.transcribe import formats
 
-    partial = out / origin.PARTIAL
+    partial = out / provenance.PARTIAL
     names = ("mode", "channel", "max_seconds", "pause_seconds", "beam", "no_repeat_ngram", "dtype")
     now = {
         "options": {name: getattr(args, name) for name in names},
-        "files": {"model": origin.fingerprint(weights), "config": origin.fingerprint(weights.parent / "config.yaml")},
+        "files": {
+            "model": provenance.fingerprint(weights),
+            "config": provenance.fingerprint(weights.parent / "config.yaml"),
+        },
     }
-    changed = origin.changes(out, now)
-    files = any(path.name[0] != "." and path.name != origin.NAME for path in out.iterdir())
+    changed = provenance.changes(out, now)
+    files = any(path.name[0] != "." and path.name != provenance.NAME for path in out.iterdir())
     if changed and (files or done(partial)) and not args.overwrite:  # else nothing was made
         raise UserError(
-            f"--out {out}: was made with something else ({origin.listed(changed)}); give another folder or --overwrite"
+            f"--out {out}: was made with something else ({provenance.listed(changed)}); give another folder or "
+            "--overwrite"
         )
     if changed is None and files and not args.overwrite:
         raise UserError(f"--out {out}: is a folder with other files; give another one, or --overwrite")
@@ -120,22 +124,22 @@ def what_to_start(out: Path, weights: Path, args: argparse.Namespace) -> Callabl
     def start() -> None:
         formats.remove(out, done(partial))
         partial.unlink(missing_ok=True)
-        origin.write_origin(out, now)
+        provenance.write_origin(out, now)
 
     return start
 
 
 def done(partial: Path) -> list[str]:
     """The recordings of which earlier calls have kept something."""
-    from espnet2_sop.hypotheses import read_partial
-    from espnet2_sop.transcribe import formats
+    from espnet2_sop.decoding.hypotheses import read_partial
+    from espnet2_sop.decoding.transcribe import formats
 
     return [name for name, _ in read_partial(partial, formats.is_row)]
 
 
 def open_model(args: argparse.Namespace, weights: Path):
     from espnet2_sop import Speech2Text
-    from espnet2_sop.transcribe.model import quiet_libraries
+    from espnet2_sop.packaging.weights import quiet_libraries
 
     quiet_libraries()
     return Speech2Text.from_pretrained(

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -20,15 +20,15 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    from espnet2_sop.mixture import done
-    from espnet2_sop.package import WEIGHTS, open_package
+    from espnet2_sop.io import done
+    from espnet2_sop.packaging.locate import WEIGHTS, open_package
 
     folder = open_package(args.model, args.revision)
     options = vars(args) | {"folder": folder}  # each content of a zip, each commit of the hub has its own
     if done.is_done(args.out, options, [folder / WEIGHTS]):
         print(f"{args.out}: done already, skipped")
         return
-    from espnet2_sop.packing import is_package, unpack
+    from espnet2_sop.packaging.pack import is_package, unpack
 
     if not is_package(folder):
         raise UserError(

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import LocalTokenNotFoundError
 
-    from espnet2_sop.package import CONTENT
-    from espnet2_sop.pretrained import reason_of
+    from espnet2_sop.io.pretrained import reason_of
+    from espnet2_sop.packaging.locate import CONTENT
 
     api = HfApi(library_name="espnet2_sop")
     try:
@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         UserError: The folder is no package, or lacks a pretrained part that is on no hub.
     """
-    from espnet2_sop.package import WEIGHTS, read_config
+    from espnet2_sop.packaging.locate import WEIGHTS, read_config
 
     for name in (WEIGHTS, "config.yaml", "README.md"):
         if not (folder / name).is_file():

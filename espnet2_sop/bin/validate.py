@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet2_sop.errors import UserError, printable
+from espnet2_sop.io.errors import UserError, printable
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -46,7 +46,7 @@ def mixtures(folder: Path) -> tuple[list[str], str]:
 
 def simulation(folder: Path) -> tuple[list[str], str]:
     """Problems of a directory of a simulation, and what it holds if there are none."""
-    from espnet2_sop.mixture.simulate import Simulation
+    from espnet2_sop.mixture.simulation.rule import Simulation
 
     try:
         held = Simulation.read(folder / "simulation.yaml")

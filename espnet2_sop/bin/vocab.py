@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_configs
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_configs
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -26,8 +26,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 def transcripts(data: Path) -> list[str]:
     """All talkers' words of a data directory, lower case as the models see them."""
-    from espnet2_sop.files import read_kaldi
-    from espnet2_sop.mixture.pool import read_pool
+    from espnet2_sop.io.files import read_kaldi
+    from espnet2_sop.mixture.simulation.pool import read_pool
     from espnet2_sop.text.serialized import split_talkers
 
     if (data / "sources.jsonl").is_file():
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     if args.kind == "llm":
-        from espnet2_sop.llm.tokenizer import build_tokenizer
+        from espnet2_sop.text.llm_tokenizer import build_tokenizer
 
         tokenizer = build_tokenizer(read_configs(args.config).get("llm_conf", {}))
         pieces = tokenizer.hf.convert_ids_to_tokens(range(tokenizer.vocab_size))

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import soundfile
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.decoding.audio import read_open
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.transcribe.audio import read_open
 
 SILENCE_DB = -60.0  # of full scale; a microphone in a quiet room is above
 PEAKS_PER_SECOND = 50

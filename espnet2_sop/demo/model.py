@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from espnet2_sop.inference import Decoder, trained_modes
-from espnet2_sop.speech2text import Speech2Text
-from espnet2_sop.transcribe.talker import Talker
+from espnet2_sop.decoding.decoder import Decoder, trained_modes
+from espnet2_sop.decoding.speech2text import Speech2Text
+from espnet2_sop.decoding.talker import Talker
 
 
 class Recogniser:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from espnet2_sop.decoding.talker import Talker
 from espnet2_sop.report.alignment import CORRECT, DELETED, SUBSTITUTED, align_words
-from espnet2_sop.transcribe.talker import Talker
 
 ADDED = "added"
 

@@ -23,7 +23,7 @@ from espnet2_sop import __version__
 from espnet2_sop.demo.audio import Unreadable
 from espnet2_sop.demo.studio import EXAMPLE_TYPES, Event, Studio
 from espnet2_sop.demo.turns import Full
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 EXAMPLE = re.compile(r"/examples/(\d{1,4})")

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from espnet2_sop.decoding.talker import Talker
+from espnet2_sop.decoding.transcribe.formats import Transcript, render
 from espnet2_sop.demo.audio import peaks, read_audio
 from espnet2_sop.demo.result import describe
 from espnet2_sop.demo.turns import Turns
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.transcribe.formats import Transcript, render
-from espnet2_sop.transcribe.talker import Talker
 
 EXAMPLE_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 MOST_EXAMPLES = 24

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 
 # Longer files are read in segments and not remembered: a cut from them is cheap, the whole is not.

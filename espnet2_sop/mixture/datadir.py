@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, is_name, read_kaldi, write_kaldi
-from espnet2_sop.jsons import read_json
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write, is_name, read_kaldi, write_kaldi
+from espnet2_sop.io.json_shapes import read_json
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture, read_manifest, write_manifest
 from espnet2_sop.text.serialized import SC

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from espnet2_sop.files import atomic_write
+from espnet2_sop.io.files import atomic_write
 from espnet2_sop.mixture.audio import num_samples
 
 THREADS = 16  # on network folders most of the time is waiting

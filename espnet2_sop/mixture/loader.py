@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
 from espnet2_sop.mixture.render import render, render_talkers
-from espnet2_sop.mixture.simulate import Simulation
+from espnet2_sop.mixture.simulation.rule import Simulation
 
 CACHE_BYTES = 256 * 2**20
 
@@ -145,7 +145,7 @@ def register() -> None:
     (`--*_data_path_and_name_and_type`)."""
     from espnet2.train.dataset import DATA_TYPES
 
-    from espnet2_sop.cache.store import CachedTensors
+    from espnet2_sop.io.tensor_store import CachedTensors
 
     DATA_TYPES["cached"] = dict(func=CachedTensors, kwargs=[], help="A folder made by `espnet2-sop cache`.")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, is_name, open_text
-from espnet2_sop.jsons import NUMBER, is_number, parse_json
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write, is_name, open_text
+from espnet2_sop.io.json_shapes import NUMBER, is_number, parse_json
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.text.serialized import SC, serialize, words_of_talker
 

@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_path
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_path
 from espnet2_sop.mixture import SAMPLE_RATE
 
 CHUNK = 8  # things a process gets at once

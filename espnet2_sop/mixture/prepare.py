@@ -9,28 +9,28 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_path, atomic_write, open_text, read_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_path, atomic_write, open_text, read_kaldi
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.corpora.kaldi import read_kaldi_dir
+from espnet2_sop.mixture.corpora.lhotse import read_lhotse
+from espnet2_sop.mixture.corpora.librimix import CONDITIONS, at_speeds, read_librimix, with_prefix
+from espnet2_sop.mixture.corpora.librispeechmix import read_librispeechmix
+from espnet2_sop.mixture.corpora.offsets import draw_offsets
+from espnet2_sop.mixture.corpora.regions import RegionConfig, cut_regions
+from espnet2_sop.mixture.corpora.spans import Span, pool_of_spans, style_texts
+from espnet2_sop.mixture.corpora.stm import read_stm
+from espnet2_sop.mixture.corpora.stored import store_mixtures
 from espnet2_sop.mixture.datadir import write_data_dir
-from espnet2_sop.mixture.kaldi import read_kaldi_dir
-from espnet2_sop.mixture.lhotse import read_lhotse
-from espnet2_sop.mixture.librimix import CONDITIONS, at_speeds, read_librimix, with_prefix
-from espnet2_sop.mixture.librispeechmix import read_librispeechmix
 from espnet2_sop.mixture.manifest import Mixture
-from espnet2_sop.mixture.noise import synthesize
-from espnet2_sop.mixture.offsets import draw_offsets
 from espnet2_sop.mixture.parallel import run
-from espnet2_sop.mixture.pool import Utterance, build_noise_pool, build_pool
-from espnet2_sop.mixture.regions import RegionConfig, cut_regions
-from espnet2_sop.mixture.room import build_room_pool, simulate_rooms
-from espnet2_sop.mixture.simulate import Simulation, draw_fixed, read_config
-from espnet2_sop.mixture.spans import Span, pool_of_spans, style_texts
-from espnet2_sop.mixture.stm import read_stm
-from espnet2_sop.mixture.stored import store_mixtures
-from espnet2_sop.mixture.turns import Turn, draw_turns, join, joined_utterance
-from espnet2_sop.mixture.voices import Kokoro, Piper, assign
+from espnet2_sop.mixture.simulation.noise import synthesize
+from espnet2_sop.mixture.simulation.pool import Utterance, build_noise_pool, build_pool
+from espnet2_sop.mixture.simulation.room import build_room_pool, simulate_rooms
+from espnet2_sop.mixture.simulation.rule import Simulation, draw_fixed, read_config
+from espnet2_sop.mixture.simulation.turns import Turn, draw_turns, join, joined_utterance
+from espnet2_sop.mixture.simulation.voices import Kokoro, Piper, assign
 
 
 def librimix(args: argparse.Namespace) -> str:

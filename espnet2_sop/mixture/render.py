@@ -3,11 +3,11 @@
 import numpy as np
 import soxr
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
-from espnet2_sop.mixture.room import reverberate
+from espnet2_sop.mixture.simulation.room import reverberate
 
 MAX_AMPLITUDE = 0.9  # as LibriMix
 LARGEST = 32767 / 32768  # of 16-bit samples

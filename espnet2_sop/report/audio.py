@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, read_manifest

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from espnet2_sop.report.figures import Figure, Look, Panel
-from espnet2_sop.report.training import Run
+from espnet2_sop.report.training_log import Run
 
 STAGES = {
     0: "Stage 0: alignment",

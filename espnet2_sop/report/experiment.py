@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi
-from espnet2_sop.jsons import is_number, read_json
-from espnet2_sop.report.training import Run, read_runs
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_kaldi
+from espnet2_sop.io.json_shapes import is_number, read_json
+from espnet2_sop.report.training_log import Run, read_runs
 from espnet2_sop.scoring import prompt_quality
 from espnet2_sop.scoring.entry import SPEED
 from espnet2_sop.scoring.metrics import cpwer

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture
 from espnet2_sop.report.alignment import CORRECT, DELETED, SUBSTITUTED, AlignedTalker, align_talkers

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from espnet2_sop.files import atomic_write
+from espnet2_sop.io.files import atomic_write
 from espnet2_sop.report.curves import curve_figures
 from espnet2_sop.report.experiment import Experiment, read_experiment
 from espnet2_sop.report.figures import Figure, Look, make_looks, panel_svg, save_figure

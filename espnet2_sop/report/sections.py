@@ -11,12 +11,12 @@ from espnet2_sop.report.examples import main_pair
 from espnet2_sop.report.experiment import Experiment, Result
 from espnet2_sop.report.figures import Look
 from espnet2_sop.report.markup import escape, note, rate_cell, system, table
-from espnet2_sop.report.training import Run
+from espnet2_sop.report.training_log import Run
 from espnet2_sop.scoring.breakdown import summary
 from espnet2_sop.scoring.correlation import spearman
+from espnet2_sop.scoring.error_propagation import FATES
 from espnet2_sop.scoring.record import compare_records
 from espnet2_sop.scoring.table import DASH, number, with_interval
-from espnet2_sop.scoring.word_fates import FATES
 
 
 def overview(experiment: Experiment, looks: dict[str, Look]) -> str:

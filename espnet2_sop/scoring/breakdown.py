@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from espnet2_sop.scoring.bootstrap import intervals
-from espnet2_sop.scoring.facts import Facts
+from espnet2_sop.scoring.mixture_metadata import Facts
 from espnet2_sop.scoring.rates import ErrorCount, percent
 from espnet2_sop.scoring.score import SetScore
 

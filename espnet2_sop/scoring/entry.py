@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop import __version__
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text, read_yaml
-from espnet2_sop.jsons import read_json
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write, open_text, read_yaml
+from espnet2_sop.io.json_shapes import read_json
 from espnet2_sop.scoring.output import DASH, markdown
 from espnet2_sop.scoring.record import Record
 from espnet2_sop.scoring.table import gather, main_tables, result_row

@@ -9,8 +9,8 @@ from itertools import permutations, zip_longest
 
 from rapidfuzz.distance.Levenshtein import distance, editops
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.parts import find_part
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.registry import find_part
 from espnet2_sop.scoring.orc import TooMany, orc_wer
 from espnet2_sop.scoring.rates import ErrorCount, Kinds, Talkers, added, as_strings, kinds, word_errors
 

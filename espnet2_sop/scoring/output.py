@@ -4,10 +4,10 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from espnet2_sop.files import atomic_write
+from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.breakdown import DIMENSIONS
-from espnet2_sop.scoring.facts import Facts
 from espnet2_sop.scoring.metrics import title
+from espnet2_sop.scoring.mixture_metadata import Facts
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import Record
 

@@ -15,17 +15,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, read_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write, read_kaldi
 from espnet2_sop.scoring.alignment import align
 from espnet2_sop.scoring.breakdown import summary
 from espnet2_sop.scoring.correlation import correlations
+from espnet2_sop.scoring.error_propagation import count_fates, summarize_fates
 from espnet2_sop.scoring.onset_error import onset_errors, summarize_onsets
 from espnet2_sop.scoring.prompt_input import PromptedMixture, read_prompts
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import json_lines, read_json
 from espnet2_sop.scoring.score import score_set, talker_words
-from espnet2_sop.scoring.word_fates import count_fates, summarize_fates
 from espnet2_sop.text.serialized import NORMALIZATION
 
 Record = dict[str, Any]

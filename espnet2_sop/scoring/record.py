@@ -13,13 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write
-from espnet2_sop.jsons import misfit, read_json
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write
+from espnet2_sop.io.json_shapes import misfit, read_json
 from espnet2_sop.scoring.bootstrap import Difference, paired_difference
 from espnet2_sop.scoring.breakdown import break_down
-from espnet2_sop.scoring.facts import Facts, read_facts
 from espnet2_sop.scoring.metrics import METRICS, Metric, title
+from espnet2_sop.scoring.mixture_metadata import Facts, read_facts
 from espnet2_sop.scoring.rates import percent
 from espnet2_sop.scoring.score import SetScore, name_ids, score_sessions
 from espnet2_sop.scoring.transcripts import Session, read_transcripts, shown

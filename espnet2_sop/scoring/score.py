@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.scoring.metrics import METRICS, OF_UTTERANCES, Metric, errors_of_talkers
 from espnet2_sop.scoring.orc import TooMany
 from espnet2_sop.scoring.rates import ErrorCount, Talkers

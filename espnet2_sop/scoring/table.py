@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.breakdown import DIMENSIONS, group_rank
 from espnet2_sop.scoring.metrics import METRICS, title
 from espnet2_sop.scoring.output import DASH, markdown, number, with_interval

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import open_text, read_kaldi
-from espnet2_sop.jsons import LARGEST, misfit, read_json
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import open_text, read_kaldi
+from espnet2_sop.io.json_shapes import LARGEST, misfit, read_json
 from espnet2_sop.scoring.rates import Talkers
 from espnet2_sop.text.serialized import SC, normalize, split_talkers
 

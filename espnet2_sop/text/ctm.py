@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
-from espnet2_sop.jsons import is_number
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write, open_text
+from espnet2_sop.io.json_shapes import is_number
 
 
 class TimedWord(NamedTuple):

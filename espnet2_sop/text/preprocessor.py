@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.llm.tokenizer import LLMTokenizer
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.text.llm_tokenizer import LLMTokenizer
 from espnet2_sop.text.serialized import split_talkers
 from espnet2_sop.text.vocabulary import TalkerVocabulary
 

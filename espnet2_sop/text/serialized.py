@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 SC = "<sc>"
 NORMALIZATION = "lower case, Unicode NFKC, apostrophes inside words kept, other punctuation and symbols are spaces"

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write
-from espnet2_sop.jsons import read_json
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write
+from espnet2_sop.io.json_shapes import read_json
 from espnet2_sop.text.serialized import SC
 
 KINDS = ("llm", "sentencepiece")

@@ -70,7 +70,7 @@ def make_llm(shape: str, folder: str) -> str:
 
 def load_llm(folder: str, dtype: str):
     """An LLM with two adapters, as in stage 3."""
-    from espnet2_sop.llm.causal_lm import AdaptedCausalLM
+    from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM
 
     llm = AdaptedCausalLM(folder, SC, {"sot": {}, "sop": {}}, dtype=dtype).eval()
     llm.activate(["sot", "sop"])
@@ -90,22 +90,22 @@ def random_cases(llm, number: int, prompt: int, tokens: int, device: str) -> lis
 
 def run_cases(model, mode: str, data: str, number: int) -> list[Case]:
     """The prompts that a trained model builds for mixtures of a data directory, and the output of its heads."""
-    from espnet2_sop import inference
+    from espnet2_sop.decoding import decoder
     from espnet2_sop.mixture.loader import open_store
 
     store, cases = open_store(Path(data) / "mixtures.jsonl"), []
-    decoder = inference.Decoder(model, mode)
+    decoder = decoder.Decoder(model, mode)
 
     def keep(llm, inputs, eos_id, room, num_beams, drafts):
         cases.append(Case(inputs.embeds[0], room[0], drafts[0] if drafts else []))
         return [[]], [[]], [None]
 
-    inference.generate, original = keep, inference.generate
+    decoder.generate, original = keep, decoder.generate
     try:
         for name in list(store.lengths())[:number]:
             decoder([store.waveform(name)])
     finally:
-        inference.generate = original
+        decoder.generate = original
     return cases
 
 
@@ -126,7 +126,7 @@ def spoil(rng: random.Random, truth: list[int], errors: float, vocabulary: int) 
 
 def batch_of(cases: list[Case]):
     """Left-padded input of the LLM."""
-    from espnet2_sop.llm.prompt import LLMInput
+    from espnet2_sop.model.llm.prompt import LLMInput
 
     device = cases[0].prompt.device
     embeds = torch.nn.utils.rnn.pad_sequence([c.prompt for c in cases], batch_first=True, padding_side="left")
@@ -148,7 +148,7 @@ def of_transformers(llm, cases: list[Case], eos: int) -> list[list[int]]:
 
 
 def of_ours(llm, cases: list[Case], eos: int, draft: bool, efforts: list | None = None) -> list[list[int]]:
-    from espnet2_sop.llm.decode import generate
+    from espnet2_sop.decoding.generate import generate
 
     drafts = [c.draft for c in cases] if draft else None
     written, _, took = generate(llm, batch_of(cases), eos, [c.room for c in cases], 1, drafts)
@@ -180,7 +180,7 @@ class Clock:
 @torch.inference_mode()
 def compare(title: str, llm, cases: list[Case], eos: int, size: int, repeat: int) -> None:
     """Prints one line: medians over repetitions, in ms for a mixture, ratios, equality and effort."""
-    from espnet2_sop.llm.decode import Effort
+    from espnet2_sop.decoding.generate import Effort
 
     device = llm.sc_input.device.type
     cases = sorted(cases, key=lambda c: len(c.prompt))
@@ -246,7 +246,7 @@ def main() -> None:
 
 def benchmark(args: argparse.Namespace, device: str) -> None:
     if args.run:
-        from espnet2_sop.inference import load_run
+        from espnet2_sop.decoding.decoder import load_run
 
         model = load_run(args.run, args.checkpoint, device)
         for data in args.data:

@@ -100,7 +100,7 @@ def cpu_of_children() -> float:
 def command(title: str, *arguments: object) -> None:
     """Runs espnet2-sop and prints its seconds and its memory."""
     before, start = cpu_of_children(), time.time()
-    program = "import sys, espnet2_sop.cli as c; status = c.run(sys.argv[1], sys.argv[2:])\n"
+    program = "import sys, espnet2_sop.bin.cli as c; status = c.run(sys.argv[1], sys.argv[2:])\n"
     program += "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]); sys.exit(status)"
     done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
     if done.returncode:

@@ -68,8 +68,8 @@ def save_pretrained(folder: Path, size: str, vocabulary: int) -> None:
 
 def build(folder: Path, size: str, objective: str, trainable: list[str], device: str, checkpoints: bool = False):
     """A SOPModel of a size, in training mode, over what `save_pretrained` wrote; with gradient checkpoints or not."""
-    from espnet2_sop.assembly import build_model
-    from espnet2_sop.ctc.serialized import SerializedCTC
+    from espnet2_sop.model.build import build_model
+    from espnet2_sop.model.ctc.serialized import SerializedCTC
     from espnet2_sop.text.vocabulary import save_vocabulary
 
     *_, down, hidden = SIZES[size]

@@ -24,10 +24,10 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
 
-from espnet2_sop.cache.store import CachedTensors, CacheWriter
-from espnet2_sop.ctc.serialized import TalkerTokens
-from espnet2_sop.ctc.table import to_table
-from espnet2_sop.mixture.iterator import length_batches
+from espnet2_sop.io.tensor_store import CachedTensors, CacheWriter
+from espnet2_sop.model.ctc.serialized import TalkerTokens
+from espnet2_sop.model.ctc.table import to_table
+from espnet2_sop.training.iterator import length_batches
 
 STAGES = {
     "stage 1 (sot)": ("sot", ["encoder", "downsampler", "projector", "sot"], ["labels", "batches"]),

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from espnet2_sop.mixture.simulation.pool import NoiseFile, Utterance
+from espnet2_sop.mixture.simulation.rule import SimulationConfig
+
 RULE = {
     "seed": 1,
     "mixtures_per_epoch": 8,
@@ -222,7 +225,7 @@ def make_run(options, tmp_path_factory):
     import torch
     import yaml
 
-    from espnet2_sop.assembly import build_model
+    from espnet2_sop.model.build import build_model
 
     def make(**changes):
         args = options("sop", ["sop"], **changes)
@@ -253,7 +256,7 @@ def write_config(tiny_encoder, tiny_llm, llm_vocab):
     """Writes the configuration of a training of tiny parts: write_config(path, **changes, key by key); its path."""
     import yaml
 
-    from espnet2_sop.files import merge
+    from espnet2_sop.io.files import merge
 
     tiny = {
         "encoder_conf": {"pretrained": tiny_encoder},
@@ -313,7 +316,7 @@ def random_model(values):
     """A SOPModel with random weights."""
     import torch
 
-    from espnet2_sop.assembly import build_model
+    from espnet2_sop.model.build import build_model
 
     torch.manual_seed(3)
     model = build_model(values)
@@ -396,3 +399,80 @@ def recordings(tmp_path, waves):
     soundfile.write(tmp_path / "b.flac", np.concatenate(waves) / 5, 16000)
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     return [str(tmp_path / name) for name in ("a.wav", "stereo.wav", "b.flac", "silent.wav")]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_llm):
+    from espnet2_sop.text.llm_tokenizer import LLMTokenizer
+
+    return LLMTokenizer(tiny_llm)
+
+
+@pytest.fixture(scope="session")
+def build_llm(tokenizer):
+    """Builds an LLM with two active adapters of random weights: build_llm(folder, seed, **options of the class)."""
+    import torch
+
+    from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM
+
+    def build(folder, seed=5, **kwargs):
+        torch.manual_seed(seed)
+        llm = AdaptedCausalLM(folder, tokenizer.sc_id, {"sot": {"r": 4}, "sop": {"r": 4}}, **kwargs)
+        for name in ("sot", "sop"):
+            for p in llm.adapter_parameters(name):
+                torch.nn.init.normal_(p, std=0.3)
+        llm.activate(["sot", "sop"])
+        return llm.eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def slow_greedy():
+    """Greedy decoding without cache and batch: slow_greedy(llm, inputs, row, eos, steps) gives the ids of a row."""
+    import torch
+
+    def write(llm, inputs, row, eos, steps):
+        embeds, speech = inputs.embeds[row, inputs.mask[row]][None], inputs.speech and inputs.speech.rows([row])
+        ids = []
+        for _ in range(steps):
+            mask = torch.ones(embeds.shape[:2], dtype=torch.bool)
+            hidden = llm.hidden_states(embeds, mask, torch.arange(embeds.size(1))[None], speech=speech)
+            token = int(llm.logits(hidden[:, -1]).argmax())
+            if token == eos:
+                break
+            ids.append(token)
+            embeds = torch.cat([embeds, llm.embed(torch.tensor([[token]]))], 1)
+        return ids
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def config():
+    return SimulationConfig(
+        seed=1,
+        mixtures_per_epoch=60,
+        talkers={1: 0.2, 2: 0.4, 3: 0.4},
+        onsets=((0.75, 1.25), (1.6, 2.1)),
+        level_db=(-33.0, -25.0),
+        noise_prob=0.5,
+        noise_level_db=(-38.0, -30.0),
+        speed=(0.87, 1.15),
+        max_duration=8.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def pool():
+    """Six speakers with ten utterances each, from 1 to 1.9 s."""
+    return [
+        Utterance(f"{s}-1-{n:04d}", f"{s}-{n}.flac", str(s), "ONE TWO", 16000 + 1600 * n, -20.0 - n)
+        for s in range(6)
+        for n in range(10)
+    ]
+
+
+@pytest.fixture(scope="session")
+def noises():
+    return [NoiseFile("long.wav", 300_000, -30.0), NoiseFile("short.wav", 8000, -25.0)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet2_sop.cli import COMMANDS
+from espnet2_sop.bin.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -62,7 +62,7 @@ def options_of(command: str, mode: str | None) -> set[str]:
     """What a command understands."""
     if command in ("train", "cache"):
         from espnet2_sop.bin.train import HELP
-        from espnet2_sop.task import SOPTask
+        from espnet2_sop.training.task import SOPTask
 
         return flags(SOPTask.get_parser()) | set(re.findall(r"--\w+", HELP))
     parser = importlib.import_module(f"espnet2_sop.bin.{command}").get_parser()

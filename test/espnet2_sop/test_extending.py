@@ -211,7 +211,7 @@ def test_corpus(corpus, train, tmp_path, monkeypatch):
         (tmp_path / "egs2" / name).symlink_to(ROOT / "egs2" / name)
     command = tmp_path / "bin/espnet2-sop"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m espnet2_sop.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m espnet2_sop.bin.cli "$@"\n')
     command.chmod(0o755)
     env = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_sop import cli
-from espnet2_sop.files import read_kaldi
+from espnet2_sop.bin import cli
+from espnet2_sop.io.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir
 
 IDS = ["-rf", "$(touch${IFS}stray)", "`touch`", "\"q'", "é*?[a]", "a;b|c&d>e", "<script>alert(1)</script>", "%s\\n{0}"]
@@ -76,9 +76,9 @@ def test_all_stages_but_the_model(prepared, capsys, monkeypatch):
 )  # fmt: skip
 def test_what_an_id_may_be(tmp_path, fuzzing, name, legal):
     """Data directories take any characters that can be seen but no blanks; names of WAV files no slash, either."""
+    from espnet2_sop.mixture.corpora.stored import store_mixtures
     from espnet2_sop.mixture.datadir import write_data_dir
     from espnet2_sop.mixture.manifest import Mixture, Source, read_manifest
-    from espnet2_sop.mixture.stored import store_mixtures
 
     soundfile.write(tmp_path / "s.wav", np.zeros(1600), 16000)
     mixture = Mixture(name, (Source(str(tmp_path / "s.wav"), "a b\nc", "ONE", 0.0, 1.0, 1600),))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from espnet2_sop.files import read_kaldi, read_yaml, write_kaldi
-from espnet2_sop.jsons import read_json
+from espnet2_sop.io.files import read_kaldi, read_yaml, write_kaldi
+from espnet2_sop.io.json_shapes import read_json
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source, read_manifest, write_manifest
 
 ROWS = [
@@ -112,8 +112,8 @@ def test_data_directories(fuzzing, tmp_path):
 
 
 def test_librimix(fuzzing, corpus, tmp_path):
-    from espnet2_sop.mixture.librimix import read_librimix, read_metadata
-    from espnet2_sop.mixture.offsets import draw_offsets
+    from espnet2_sop.mixture.corpora.librimix import read_librimix, read_metadata
+    from espnet2_sop.mixture.corpora.offsets import draw_offsets
 
     path = written(tmp_path / "m.csv", corpus.csv[2].read_text())
     fuzzing.fuzz(path, lambda: read_librimix([path], corpus.speech, corpus.noise, "noisy"))
@@ -128,14 +128,14 @@ def test_librimix(fuzzing, corpus, tmp_path):
 
 
 def test_librispeech_texts(fuzzing, tmp_path):
-    from espnet2_sop.mixture.pool import transcripts
+    from espnet2_sop.mixture.simulation.pool import transcripts
 
     path = written(tmp_path / "1-1.trans.txt", "1-1-0001 ONE TWO\n1-1-0002 THREE\n")
     fuzzing.fuzz(path, lambda: transcripts.__wrapped__(tmp_path))
 
 
 def test_librispeechmix(fuzzing, corpus, tmp_path):
-    from espnet2_sop.mixture.librispeechmix import read_librispeechmix
+    from espnet2_sop.mixture.corpora.librispeechmix import read_librispeechmix
 
     wavs = sorted((corpus.speech / "train-mini").rglob("*.flac"))[:2]
     row = {"id": "x/x-0", "wavs": [str(wav) for wav in wavs], "delays": [0.0, 0.2], "texts": ["ONE", "TWO"]}
@@ -144,14 +144,14 @@ def test_librispeechmix(fuzzing, corpus, tmp_path):
 
 
 def regions(spans):
-    from espnet2_sop.mixture.regions import RegionConfig, cut_regions
-    from espnet2_sop.mixture.spans import style_texts
+    from espnet2_sop.mixture.corpora.regions import RegionConfig, cut_regions
+    from espnet2_sop.mixture.corpora.spans import style_texts
 
     cut_regions(style_texts(spans, "as_is"), RegionConfig(0.0, 20.0, 3))
 
 
 def test_stm_of_recordings(fuzzing, recording, tmp_path):
-    from espnet2_sop.mixture.stm import read_stm
+    from espnet2_sop.mixture.corpora.stm import read_stm
 
     path = written(tmp_path / "r.stm", ";; comment\nr 1 s 0.0 0.3 <o,f0> ONE TWO\nr 1 t 0.2 0.45 THREE\n")
     use = lambda: regions(read_stm(path, recording.parent))  # noqa: E731
@@ -160,7 +160,7 @@ def test_stm_of_recordings(fuzzing, recording, tmp_path):
 
 
 def test_kaldi_directories(fuzzing, recording, tmp_path):
-    from espnet2_sop.mixture.kaldi import read_kaldi_dir
+    from espnet2_sop.mixture.corpora.kaldi import read_kaldi_dir
 
     folder = tmp_path / "kaldi"
     written(folder / "wav.scp", f"r {recording}\n")
@@ -176,7 +176,7 @@ def test_kaldi_directories(fuzzing, recording, tmp_path):
 
 
 def test_lhotse(fuzzing, recording, tmp_path):
-    from espnet2_sop.mixture.lhotse import read_lhotse
+    from espnet2_sop.mixture.corpora.lhotse import read_lhotse
 
     source = {"type": "file", "channels": [0], "source": str(recording)}
     recordings = json_lines(tmp_path / "recordings.jsonl", {"id": "r", "sources": [source]})
@@ -188,8 +188,8 @@ def test_lhotse(fuzzing, recording, tmp_path):
 
 def test_simulations(fuzzing, write_rule, tmp_path):
     """Whatever the rule and its pools say, mixtures are drawn, or one line says why not."""
-    from espnet2_sop.mixture.pool import NoiseFile, Utterance, write_pool
-    from espnet2_sop.mixture.simulate import Simulation
+    from espnet2_sop.mixture.simulation.pool import NoiseFile, Utterance, write_pool
+    from espnet2_sop.mixture.simulation.rule import Simulation
 
     pool = [Utterance(f"{s}-{n}", f"{s}-{n}.wav", str(s), "ONE TWO", 8000, -20.0) for s in range(3) for n in range(2)]
     write_pool(tmp_path / "sources.jsonl", pool)
@@ -217,7 +217,7 @@ def test_simulations(fuzzing, write_rule, tmp_path):
     ],
 )  # fmt: skip
 def test_transcripts(fuzzing, tmp_path, name, text):
-    from espnet2_sop.scoring.facts import read_facts
+    from espnet2_sop.scoring.mixture_metadata import read_facts
     from espnet2_sop.scoring.transcripts import read_transcripts, words_of_talkers
 
     path = written(tmp_path / name, text)
@@ -232,7 +232,7 @@ def test_transcripts(fuzzing, tmp_path, name, text):
 
 def test_facts(fuzzing, tmp_path):
     from espnet2_sop.report.experiment import optional_numbers
-    from espnet2_sop.scoring.facts import conditions_of, numbers
+    from espnet2_sop.scoring.mixture_metadata import conditions_of, numbers
 
     table = written(tmp_path / "utt2dur", "a 1.5\nb 2\n")
     fuzzing.fuzz(table, lambda: numbers(table))
@@ -297,7 +297,7 @@ def test_results_file_of_others_is_appended_to(fuzzing, scored, tmp_path):
 
 
 def test_training_logs(fuzzing, tmp_path):
-    from espnet2_sop.report.training import read_run
+    from espnet2_sop.report.training_log import read_run
 
     line = "INFO: 1epoch results: [train] loss=0.4, time=1 minute and 2.5 seconds, total_count=100, [valid] loss=0.5\n"
     log = written(tmp_path / "stage1_sot/train.log", line)
@@ -323,12 +323,12 @@ def test_vocabularies(fuzzing, tmp_path):
 
 def test_what_the_package_wrote_itself(fuzzing, tmp_path):
     """Marks and memories that are broken are as if they were not there."""
-    from espnet2_sop import origin
-    from espnet2_sop.mixture import done, stored
+    from espnet2_sop.io import done, provenance
+    from espnet2_sop.mixture.corpora import stored
     from espnet2_sop.mixture.headers import _known
 
-    origin.write_origin(tmp_path, {"options": {"a": 1}, "files": {}})
-    fuzzing.fuzz(tmp_path / "origin.json", lambda: origin.changes(tmp_path, {"options": {"a": 2}}))
+    provenance.write_origin(tmp_path, {"options": {"a": 1}, "files": {}})
+    fuzzing.fuzz(tmp_path / "origin.json", lambda: provenance.changes(tmp_path, {"options": {"a": 2}}))
     done.finish(tmp_path, {"a": 1})
     fuzzing.fuzz(tmp_path / done.MARK, lambda: done.is_done(tmp_path, {"a": 1}, []))
     index = written(tmp_path / stored.INDEX, "a 0123\nb 4567\n")

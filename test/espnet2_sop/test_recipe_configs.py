@@ -11,7 +11,7 @@ import pytest
 import yaml
 from transformers import AutoConfig
 
-from espnet2_sop.files import read_configs, read_yaml
+from espnet2_sop.io.files import read_configs, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 with open(ROOT / "test/recipe_configs.tsv", newline="") as table:

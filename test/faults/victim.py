@@ -20,14 +20,14 @@ def warm_up() -> None:
     import matplotlib.pyplot  # noqa: F401
     import torch
 
-    import espnet2_sop.baseline
-    import espnet2_sop.cache.fill
-    import espnet2_sop.inference
+    import espnet2_sop.decoding.decoder
     import espnet2_sop.mixture.prepare
     import espnet2_sop.report.page
     import espnet2_sop.scoring.record
     import espnet2_sop.scoring.table
-    import espnet2_sop.task  # noqa: F401
+    import espnet2_sop.training.espnet_sot
+    import espnet2_sop.training.frame_cache.fill
+    import espnet2_sop.training.task  # noqa: F401
 
     torch.set_num_threads(1)
 
@@ -92,7 +92,7 @@ def _live(argv: list[str], work: Path, log: Path, last_change: int | None, write
         print("$", *argv)
         changes = Changes(work, last_change)
         sys.addaudithook(changes)
-        from espnet2_sop import cli
+        from espnet2_sop.bin import cli
 
         status = cli.run(argv[0], argv[1:])
         os.write(write, str(changes.seen).encode())

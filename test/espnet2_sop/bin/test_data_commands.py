@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from espnet2_sop.bin import format, prepare, stats, validate
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
-from espnet2_sop.mixture.simulate import Simulation
+from espnet2_sop.mixture.simulation.rule import Simulation
 from espnet2_sop.text.vocabulary import SentencePieceVocabulary, save_vocabulary
 
 

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from espnet2_sop.bin import format, prepare, stats
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_kaldi
 from espnet2_sop.mixture.datadir import check_data_dir, read_info
 from espnet2_sop.mixture.loader import MixtureStore
 

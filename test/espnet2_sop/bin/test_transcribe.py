@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_sop.cli import run
-from espnet2_sop.files import read_kaldi
-from espnet2_sop.origin import END
-from espnet2_sop.transcribe.run import contents
+from espnet2_sop.bin.cli import run
+from espnet2_sop.decoding.transcribe.run import contents
+from espnet2_sop.io.files import read_kaldi
+from espnet2_sop.io.provenance import END
 
 RATE = 16000
 
@@ -174,7 +174,7 @@ def small_memory(monkeypatch):
     """A decoder that has memory for a number of samples; returns it, to be lowered: [samples]."""
     import torch
 
-    from espnet2_sop.inference import Decoder
+    from espnet2_sop.decoding.decoder import Decoder
 
     room, decode = [10**6], Decoder.__call__
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from espnet2_sop.bin import upload
-from espnet2_sop.errors import UserError
-from espnet2_sop.package import open_package
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.packaging.locate import open_package
 
 # the HTTP library of the hub's client, which is not the same in all of its versions
 httpx = importlib.import_module(type(huggingface_hub.get_session()).__module__.partition(".")[0])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet2_sop.decoding.talker import Talker
 from espnet2_sop.text.ctm import TimedWord
-from espnet2_sop.transcribe.talker import Talker
 
 
 def talker(number: int, prompt: str, text: str, onset: float, step: float = 0.35, segment=(0.0, 9.0)) -> Talker:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from espnet2_sop.bin import demo
-from espnet2_sop.cli import run
+from espnet2_sop.bin.cli import run
 from espnet2_sop.demo.audio import peaks
 from espnet2_sop.demo.result import changes
 from espnet2_sop.demo.server import DemoServer
 from espnet2_sop.demo.studio import Studio, find_examples
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_examples_are_the_audio_files_of_a_folder(tmp_path):
 
 
 def test_every_mode_gives_what_it_gives_alone(model, waves):
+    from espnet2_sop.decoding.decoder import Decoder
+    from espnet2_sop.decoding.speech2text import Speech2Text
     from espnet2_sop.demo.model import Recogniser
-    from espnet2_sop.inference import Decoder
-    from espnet2_sop.speech2text import Speech2Text
 
     recognise = Recogniser(Speech2Text(Decoder(model, "sop")))
     assert recognise.modes == ["sop", "ctc"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from espnet2_sop.demo.server import DemoServer, may_name_this_server, page_files, plain_name
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 
 
 @pytest.fixture(scope="module")

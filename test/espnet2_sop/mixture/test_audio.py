@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import audio
 from espnet2_sop.mixture.audio import AudioReader, num_samples
 

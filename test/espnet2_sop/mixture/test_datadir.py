@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_kaldi
+from espnet2_sop.mixture.corpora.librimix import read_librimix
 from espnet2_sop.mixture.datadir import check_data_dir, read_info, write_data_dir
-from espnet2_sop.mixture.librimix import read_librimix
 from espnet2_sop.mixture.manifest import Recording, read_manifest
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import headers
 from espnet2_sop.mixture.headers import read_lengths
 

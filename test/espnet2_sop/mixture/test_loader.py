@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.librimix import read_librimix
+from espnet2_sop.mixture.corpora.librimix import read_librimix
 from espnet2_sop.mixture.loader import MixtureStore, MixtureTexts, MixtureWaveforms, open_store, register
 from espnet2_sop.mixture.manifest import write_manifest
-from espnet2_sop.mixture.pool import build_noise_pool, build_pool, write_pool
 from espnet2_sop.mixture.render import render
+from espnet2_sop.mixture.simulation.pool import build_noise_pool, build_pool, write_pool
 
 
 @pytest.fixture

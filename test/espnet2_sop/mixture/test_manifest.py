@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source, read_manifest, write_manifest
 
 words = st.lists(st.text("ABCÄ'", min_size=1, max_size=4), min_size=1, max_size=3).map(" ".join)

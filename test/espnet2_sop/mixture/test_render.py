@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
 from espnet2_sop.mixture.render import change_speed, extend_noise, render, render_talkers

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_sop.files import read_kaldi, write_kaldi
+from espnet2_sop.io.files import read_kaldi, write_kaldi
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.manifest import Mixture, Source
 from espnet2_sop.scoring.record import score, write_record

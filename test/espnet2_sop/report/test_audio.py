@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import Noise, Recording
 from espnet2_sop.mixture.render import render

@@ -11,10 +11,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from espnet2_sop import cli
-from espnet2_sop.bin import report
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import read_kaldi, write_kaldi
+from espnet2_sop.bin import cli, report
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import read_kaldi, write_kaldi
 from espnet2_sop.report import gallery
 from espnet2_sop.report import page as page_module
 from espnet2_sop.scoring.prompt_quality import KEYS

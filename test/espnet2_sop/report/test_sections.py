@@ -3,7 +3,7 @@
 import pytest
 
 from espnet2_sop.report.sections import best, duration, value_at
-from espnet2_sop.report.training import Run
+from espnet2_sop.report.training_log import Run
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 min 0 s"), (193.5, "3 min 14 s"), (7265, "2 h 1 min")])

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from espnet2_sop.scoring.breakdown import OVERLAP, bin_of, bins, break_down, group_rank, summary
-from espnet2_sop.scoring.facts import Facts
 from espnet2_sop.scoring.metrics import METRICS
+from espnet2_sop.scoring.mixture_metadata import Facts
 from espnet2_sop.scoring.rates import percent
 from espnet2_sop.scoring.score import score_set
 

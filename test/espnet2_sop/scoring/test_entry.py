@@ -6,9 +6,8 @@ import re
 import pytest
 import yaml
 
-from espnet2_sop import cli
-from espnet2_sop.bin import score
-from espnet2_sop.files import write_kaldi
+from espnet2_sop.bin import cli, score
+from espnet2_sop.io.files import write_kaldi
 from espnet2_sop.scoring.entry import append_entry, commit
 
 REF = {f"m{i}": "ONE TWO <sc> THREE" for i in range(4)}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from espnet2_sop.bin import analyse, score
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import write_kaldi
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import write_kaldi
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.manifest import Mixture, Source
 from espnet2_sop.scoring.prompt_quality import by_prompt_quality, read_record

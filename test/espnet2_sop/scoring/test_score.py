@@ -2,7 +2,7 @@
 
 import pytest
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.score import name_ids, score_set, talker_words
 

@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from espnet2_sop import cli
-from espnet2_sop.bin import compare, score, table
-from espnet2_sop.files import write_kaldi
+from espnet2_sop.bin import cli, compare, score, table
+from espnet2_sop.io.files import write_kaldi
 from espnet2_sop.text.serialized import NORMALIZATION
 
 REF = {f"mix{i}": f"WORD{i} TWO THREE <sc> FOUR FIVE{i}" for i in range(8)}

@@ -5,7 +5,7 @@ import json
 import meeteval
 import pytest
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.scoring.transcripts import of_text, read_transcripts, shown, words_of_talkers
 
 STM = """;; comment

@@ -1,6 +1,6 @@
 import pytest
 
-from espnet2_sop.errors import UserError
+from espnet2_sop.io.errors import UserError
 from espnet2_sop.text.ctm import TimedWord, read_ctm, write_ctm
 
 

@@ -24,12 +24,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
 
-from espnet2_sop.encoder.speech import HuggingFaceEncoder, normalize_waveform
-from espnet2_sop.encoder.whisper import WhisperEncoder
-from espnet2_sop.mixture.iterator import length_batches
 from espnet2_sop.mixture.loader import shared_reader
 from espnet2_sop.mixture.render import render
-from espnet2_sop.mixture.simulate import Simulation
+from espnet2_sop.mixture.simulation.rule import Simulation
+from espnet2_sop.model.encoder.speech import HuggingFaceEncoder, normalize_waveform
+from espnet2_sop.model.encoder.whisper import WhisperEncoder
+from espnet2_sop.training.iterator import length_batches
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 BLANK = len(LETTERS)

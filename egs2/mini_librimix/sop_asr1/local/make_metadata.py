@@ -12,11 +12,11 @@ import csv
 import sys
 from pathlib import Path
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write
 from espnet2_sop.mixture.manifest import Mixture
-from espnet2_sop.mixture.pool import build_noise_pool, build_pool
-from espnet2_sop.mixture.simulate import SimulationConfig, draw
+from espnet2_sop.mixture.simulation.pool import build_noise_pool, build_pool
+from espnet2_sop.mixture.simulation.rule import SimulationConfig, draw
 
 SETS = {  # name: (subset of speech, subset of noise, mixtures for each number of talkers)
     "dev": ("dev-mini", "cv", 24),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pack_corpus import write_opus
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.mixture.noise import synthesize
-from espnet2_sop.mixture.pool import audio_files
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.mixture.simulation.noise import synthesize
+from espnet2_sop.mixture.simulation.pool import audio_files
 
 SECONDS = 12
 SUBSETS = {"tr": 12, "cv": 4, "tt": 6}

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from espnet2_sop.errors import UserError
-from espnet2_sop.files import atomic_write, open_text
+from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_write, open_text
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
 

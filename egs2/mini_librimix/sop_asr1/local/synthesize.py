@@ -11,7 +11,7 @@ from pack_corpus import read_sentences
 from tqdm import tqdm
 
 from espnet2_sop.mixture.prepare import write_audio
-from espnet2_sop.mixture.voices import Kokoro
+from espnet2_sop.mixture.simulation.voices import Kokoro
 
 
 def main():

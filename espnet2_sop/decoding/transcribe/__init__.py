@@ -1,0 +1,1 @@
+"""Transcripts of audio files: which files, in which format, resumed after an interruption."""

@@ -1,1 +1,0 @@
-"""The LLM with its adapters, its tokenizer and its input; decoding."""

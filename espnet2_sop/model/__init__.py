@@ -1,0 +1,1 @@
+"""The model of the paper: encoder, downsampler, Separator, serialized CTC, projector and LLM."""

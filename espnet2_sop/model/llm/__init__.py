@@ -1,0 +1,1 @@
+"""The LLM with its adapters and its input."""

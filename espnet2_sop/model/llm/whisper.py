@@ -1,0 +1,95 @@
+"""Whisper's own decoder in the place of the LLM: it has read speech before, by cross-attention."""
+
+import inspect
+
+import torch
+from torch import nn
+from transformers import AutoConfig, DynamicCache, EncoderDecoderCache, WhisperForCausalLM
+from transformers.models.whisper import modeling_whisper
+
+from espnet2_sop.io.errors import UserError, require_choice
+from espnet2_sop.io.pretrained import load_pretrained
+from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM, Speech
+from espnet2_sop.model.llm.key_value_cache import RowCache
+from espnet2_sop.text.llm_tokenizer import OPTION
+
+NAMES = inspect.signature(modeling_whisper.WhisperDecoder.forward).parameters
+CACHE = "cache" if "cache" in NAMES else "past_key_values"  # as transformers called it before
+
+
+class DecoderAlone(WhisperForCausalLM):
+    """Loads the decoder without a report on what the encoder has."""
+
+    _keys_to_ignore_on_load_unexpected = (r"^model\.encoder\.",)
+
+
+class SharedFrames(DynamicCache):
+    """Keys and values of frames in a beam search: all hypotheses of a row hear the same, in whatever order."""
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Leaves everything where it is."""
+
+
+class WhisperDecoder(AdaptedCausalLM):
+    """The decoder of a pretrained Whisper (arXiv 2212.04356) with LoRA adapters and the trained row of `<sc>`.
+
+    Instruction and serialized output prompt stand before the text as in any LLM. The speech does not stand between
+    them: the decoder attends to all frames of the encoder, so the downsampler feeds the Separator alone and the
+    projector starts as the identity. Adapters need `target_modules` of Whisper's: q_proj, k_proj, v_proj, out_proj,
+    fc1, fc2. Args and raises: those of AdaptedCausalLM.
+    """
+
+    reads_encoder = True
+    _hidden_frames: torch.Tensor  # (B, 1, 1, F), added to the scores of the frames of the pass that runs
+
+    def _load(self, pretrained: str, **kwargs) -> DecoderAlone:
+        settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=kwargs["revision"])
+        if settings.model_type != "whisper":
+            kind = settings.model_type
+            raise UserError(f"{OPTION}: {pretrained} is a {kind} model, no Whisper; leave out llm: whisper")
+        require_choice("llm_conf.attn_implementation", kwargs["attn_implementation"], ("sdpa", "eager"))
+        base = load_pretrained(DecoderAlone.from_pretrained, pretrained, OPTION, **kwargs)
+        for layer in base.model.decoder.layers:
+            layer.encoder_attn.register_forward_pre_hook(self._hide_padding, with_kwargs=True)
+        return base
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The decoder without its output layer."""
+        return self.base.model.decoder
+
+    def new_projector(self, input_size: int) -> nn.Linear:
+        """A linear layer that passes the encoder's frames on as Whisper's decoder knows them."""
+        projector = super().new_projector(input_size)
+        nn.init.eye_(projector.weight)
+        nn.init.zeros_(projector.bias)
+        return projector
+
+    def new_cache(self) -> RowCache:
+        """An empty cache, also for the keys and values of the frames."""
+        return RowCache(self.base.config.decoder_layers, cross_attention=True)
+
+    def search_inputs(self, inputs: dict, speech: Speech | None) -> dict:
+        """The frames, a cache that has their keys, too, and the positions (N, L) of left-padded rows."""
+        new = inputs["input_ids"] if inputs.get("inputs_embeds") is None else inputs["inputs_embeds"]
+        cache = inputs[CACHE]
+        if not isinstance(cache, EncoderDecoderCache):  # empty, and with as many layers as the encoder
+            cache = EncoderDecoderCache(DynamicCache(), SharedFrames())
+        mask = inputs["attention_mask"]  # (N, K) of all keys so far
+        if mask is None:  # without padding
+            mask = torch.ones(len(new), cache.get_seq_length() + new.size(1), dtype=torch.long, device=new.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -new.size(1) :]
+        return {"position_ids": positions, CACHE: cache} | self._frames(speech)
+
+    def _decoder_inputs(self, cache: RowCache | None, speech: Speech | None) -> dict:
+        both = None if cache is None else EncoderDecoderCache(cache, cache.cross_attention)
+        return {CACHE: both} | self._frames(speech)
+
+    def _frames(self, speech: Speech) -> dict:
+        hidden = ~speech.mask[:, None, None]
+        self._hidden_frames = torch.zeros(hidden.shape, dtype=speech.frames.dtype, device=hidden.device)
+        self._hidden_frames.masked_fill_(hidden, torch.finfo(speech.frames.dtype).min)
+        return {"encoder_hidden_states": speech.frames}
+
+    def _hide_padding(self, module, args, kwargs):
+        return args, {**kwargs, "attention_mask": self._hidden_frames}

@@ -1,0 +1,1 @@
+"""Trained models as packages: packed, found, opened, described."""

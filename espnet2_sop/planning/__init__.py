@@ -1,0 +1,1 @@
+"""Parameters, memory and hours of trainings, computed before they run."""

@@ -1,0 +1,1 @@
+"""Training with ESPnet's trainer: tasks, batches, schedules, frame cache, and ESPnet's SOT baseline."""

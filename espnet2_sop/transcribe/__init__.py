@@ -1,1 +1,0 @@
-"""Recordings in, transcripts out: reading, cutting at pauses, subtitles and other formats."""
