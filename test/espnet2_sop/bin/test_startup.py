@@ -11,7 +11,7 @@ from espnet2_sop.bin.cli import COMMANDS
 HEAVY = {"torch", "espnet2", "transformers", "peft"}
 REPORT = """
 import contextlib, io, json, sys
-from espnet2_sop import cli
+from espnet2_sop.bin import cli
 found = {}
 for argv in json.load(sys.stdin):
     with contextlib.redirect_stdout(io.StringIO()):

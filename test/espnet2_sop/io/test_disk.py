@@ -136,7 +136,7 @@ def test_output_that_cannot_be_written_is_an_error(monkeypatch):
     """`espnet2-sop stats > LOG` on a full disk must not end with status 0."""
     with open("/dev/full", "w") as full:
         code = (
-            "import sys; from espnet2_sop import cli; from espnet2_sop.bin import score;"
+            "import sys; from espnet2_sop.bin import cli; from espnet2_sop.bin import score;"
             "score.main = lambda argv: print('scores'); sys.exit(cli.run('score', []))"
         )
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from espnet2_sop.model.sop_model.llm import loss
 from torch.nn import functional as F
 
+from espnet2_sop.model.llm import loss
 from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM
 
 
