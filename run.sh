@@ -22,14 +22,15 @@ recipes() { # prints the names of the recipes in egs2/
 usage() {
     cat <<EOT
 usage: ./run.sh [--recipe NAME] [options of the recipe's driver]
-       ./run.sh --test [options of pytest]
+       ./run.sh --test [quick] [options of pytest]
 
 Prepares the Python environment in tools/venv on the first call (or uses the active one, if espnet2_sop of this
 checkout is installed in it), then runs a recipe from the data to the table of results. A second call goes on where
 the first one stopped.
 
   --recipe NAME     one of: $(recipes | paste -sd ' ' -) (default: $recipe)
-  --test            run all checks instead: shellcheck, ruff, pytest
+  --test            run all checks instead: shellcheck, ruff, the order of the layers, pytest; with the word quick
+                    without the slow tests
   -h, --help        this text
 
 All other options go to the driver of the recipe, among them --stage N and --stop_stage M (first and last stage),

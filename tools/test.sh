@@ -1,7 +1,17 @@
 #!/usr/bin/env bash
-# All checks of this checkout: shellcheck, ruff and pytest. Options go to pytest, e.g. -k scoring or test/recipes.
+# The checks of this checkout: shellcheck, ruff, the order of the layers (import-linter) and pytest.
+#
+#   tools/test.sh [quick] [options of pytest]     e.g. -k scoring or test/recipes
+#
+# quick leaves out the tests marked slow.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+selection=()
+if [[ ${1:-} == quick ]]; then
+    selection=(-m 'not slow')
+    shift
+fi
 tools/setup_env.sh --test >/dev/null
 # shellcheck source=tools/env.sh
 . tools/env.sh
@@ -22,7 +32,8 @@ done < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 check shellcheck shellcheck -x "${scripts[@]}"
 check 'ruff check' ruff check .
 check 'ruff format' ruff format --check .
-check pytest python3 -m pytest "$@"
+check 'order of the layers' lint-imports --no-cache
+check pytest python3 -m pytest ${selection[@]+"${selection[@]}"} "$@"
 
 if [[ ${#failed[@]} -gt 0 ]]; then
     printf 'test.sh: error: failed: %s\n' "${failed[*]}" >&2

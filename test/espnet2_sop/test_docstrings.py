@@ -26,6 +26,6 @@ def test_pages_are_built_without_warnings(tmp_path):
     assert [str(w.message) for w in caught if "pdoc" in w.filename] == []
     for name in names:
         assert (tmp_path / f"{name.replace('.', '/')}.html").is_file(), name
-    page = (tmp_path / "espnet2_sop/encoder/abs_encoder.html").read_text()
+    page = (tmp_path / "espnet2_sop/model/encoder/abs_encoder.html").read_text()
     assert "16 kHz, zero-padded" in page and "<h6" in page  # sections of Google style are understood
     assert 'src="http' not in page and 'href="http' not in page.replace('href="https://pdoc.dev"', "")

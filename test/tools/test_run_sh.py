@@ -4,6 +4,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -74,15 +76,37 @@ def test_a_failed_set_up_ends_the_run(checkout):
 
 def test_test_passes_its_options_to_pytest(checkout):
     checkout.script(checkout.root / "tools/test.sh", '#!/usr/bin/env bash\nprintf "[%s]" "$@"\n')
-    assert checkout.run("./run.sh", "--test", "-k", "cp or order").stdout == "[-k][cp or order]"
+    assert checkout.run("./run.sh", "--test", "quick", "-k", "cp or order").stdout == "[quick][-k][cp or order]"
+
+
+CHECKS = ["git ls-files", "shellcheck -x", "ruff check", "ruff format", "lint-imports --no-cache"]
+
+
+def add_checkers(checkout, **status: int) -> None:
+    """Stand-ins that note their first word; status gives those that fail."""
+    for name in ("git", "shellcheck", "ruff", "lint-imports"):
+        code = status.get(name, 0)
+        checkout.script(checkout.bin / name, f'#!/usr/bin/env bash\necho "{name} $1" >>"$CALLS"\nexit {code}\n')
 
 
 def test_checks_all_run_and_any_failure_fails(checkout):
     checkout.add_python()
-    for name, status in (("git", 0), ("shellcheck", 0), ("ruff", 1)):
-        checkout.script(checkout.bin / name, f'#!/usr/bin/env bash\necho "{name} $1" >>"$CALLS"\nexit {status}\n')
+    add_checkers(checkout, ruff=1, **{"lint-imports": 1})
     failed = checkout.run("./run.sh", "--test")
     assert failed.returncode == 1
-    assert failed.stderr.endswith("test.sh: error: failed: ruff check ruff format pytest\n")
-    made = ["venv", f"pip {checkout.root}[test]"]
-    assert checkout.calls() == [*made, "git ls-files", "shellcheck -x", "ruff check", "ruff format"]
+    assert failed.stderr.endswith("test.sh: error: failed: ruff check ruff format order of the layers pytest\n")
+    assert checkout.calls() == ["venv", f"pip {checkout.root}[test]", *CHECKS]
+
+
+@pytest.mark.parametrize(
+    ("given", "selected"),
+    [((), ""), (("-k", "a b"), "[-k][a b]"), (("quick",), "[-m][not slow]"), (("quick", "-x"), "[-m][not slow][-x]")],
+)
+def test_quick_leaves_out_the_slow_tests(checkout, given, selected):
+    says = """    "-m pytest"*) printf "[%s]" "${@:3}" >&2 ;;\n"""
+    first, case, rest = checkout.PYTHON.partition('    "-m venv')
+    checkout.script(checkout.bin / "python3.12", first + says + case + rest)
+    add_checkers(checkout)
+    done = checkout.run("./run.sh", "--test", *given)
+    assert done.returncode == 0
+    assert done.stderr.endswith(selected or "[]")
