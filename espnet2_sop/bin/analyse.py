@@ -1,4 +1,4 @@
-"""`espnet2-sop analyse`: what the LLM makes of its prompts."""
+"""`espnet2-sop analyse`: how the LLM changes its prompts."""
 
 import argparse
 from pathlib import Path

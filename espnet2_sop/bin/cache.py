@@ -1,4 +1,4 @@
-"""`espnet2-sop cache`: computes once what a training would compute in every epoch."""
+"""`espnet2-sop cache`: computes the output of the frozen parts of a training once, not in every epoch."""
 
 import sys
 

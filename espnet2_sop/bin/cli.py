@@ -1,4 +1,4 @@
-"""`espnet2-sop NAME ...`: one entry for all commands, importing only what the command needs."""
+"""`espnet2-sop NAME ...`: the entry of all commands; only the modules of the command are imported."""
 
 import contextlib
 import importlib
@@ -42,6 +42,10 @@ def usage() -> str:
 def run(name: str, argv: list[str]) -> int:
     """Runs one command and turns a user's mistake into one line on stderr.
 
+    Args:
+        name: Command, a key of `COMMANDS`.
+        argv: Its options.
+
     Returns:
         Exit status: 0, 1 for a user's mistake or a file that cannot be read or written, 130 when interrupted.
     """
@@ -51,10 +55,10 @@ def run(name: str, argv: list[str]) -> int:
         sys.stdout.flush()
     except UserError as error:
         return refused(name, str(error))
-    except BrokenPipeError:  # the reader of our output went away
+    except BrokenPipeError:  # the reader of the output has ended, such as head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # of a file that the user has named, mostly
+    except OSError as error:  # mostly of a file that the user has named
         if (told := disk.one_line(error)) is None:
             raise
         return refused(name, told)
@@ -65,7 +69,15 @@ def run(name: str, argv: list[str]) -> int:
 
 
 def refused(name: str, told: str) -> int:
-    """Says in one line why a command has ended; the exit status."""
+    """Prints in one line why a command has ended.
+
+    Args:
+        name: Command.
+        told: Reason.
+
+    Returns:
+        Exit status, 1.
+    """
     with contextlib.suppress(OSError):  # the log may be on the disk that is full
         print(printable(f"espnet2-sop {name}: error: {told}"), file=sys.stderr, flush=True)
     return 1
@@ -74,7 +86,7 @@ def refused(name: str, told: str) -> int:
 def main() -> None:
     """Runs the command that `sys.argv` names and exits with its status."""
     argv = sys.argv[1:]
-    for stream in (sys.stdout, sys.stderr):  # names of files may be no characters
+    for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are no characters
         stream.reconfigure(errors="backslashreplace")
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())

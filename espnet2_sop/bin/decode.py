@@ -56,7 +56,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def add_recognition_options(parser: argparse.ArgumentParser) -> None:
-    """Options of all commands that recognise speech: beam, batches and device."""
+    """Adds the options of all commands that recognise speech: beam, batches and device."""
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
     parser.add_argument(
         "--no_repeat_ngram",
@@ -73,10 +73,10 @@ def add_recognition_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_recognition_options(args: argparse.Namespace) -> None:
-    """Refuses values that leave nothing to do.
+    """Refuses values out of range.
 
     Raises:
-        UserError: Names the option.
+        UserError: An option is out of range; the message names it.
     """
     if args.beam < 1:
         raise UserError(f"--beam {args.beam}: must be 1 or more")
@@ -112,14 +112,21 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def output_folders(data: list[str], out: Path) -> dict[Path, Path]:
-    """{data directory: folder for its hypotheses}.
+    """Chooses a folder for the hypotheses of every data directory.
+
+    Args:
+        data: Data directories.
+        out: Folder of the system.
+
+    Returns:
+        {data directory: folder for its hypotheses}.
 
     Raises:
-        UserError: Two have one name, or one has none.
+        UserError: Two data directories have the same name, or one has none.
     """
     named: dict[str, Path] = {}
     for path in map(Path, data):
-        name = Path(os.path.abspath(path)).name  # that of `.`, too, and of a link its own
+        name = Path(os.path.abspath(path)).name  # `.` has a name, too; a link keeps its own
         if not name:
             raise UserError(f"{path}: has no name for a folder in --out {out}; give a data directory")
         if name in named:
@@ -131,11 +138,16 @@ def output_folders(data: list[str], out: Path) -> dict[Path, Path]:
 
 
 def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Path, dict | None] | None:
-    """What has to be done for a data directory.
+    """Finds out whether a data directory has to be decoded, and whether from its start.
+
+    Args:
+        args: Options of the command.
+        data: Data directory.
+        out: Folder for its hypotheses.
 
     Returns:
-        None if it was decoded already with the same checkpoint, mixtures and options; otherwise (data, out, origin),
-        where an origin says that what is in `out` is of no use.
+        None if it was decoded with the same checkpoint, mixtures and options; otherwise (data, out, provenance), where
+        the provenance is None if an interrupted decoding goes on, and the new one if `out` is written anew.
 
     Raises:
         UserError: There are no mixtures, or no checkpoint.
@@ -164,10 +176,17 @@ def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Pa
 
 
 def build_decoder(args: argparse.Namespace, device: str):
-    """The decoder of a run in a mode.
+    """Loads the decoder of a run.
+
+    Args:
+        args: Options of the command.
+        device: Name of a torch device.
+
+    Returns:
+        A `Decoder`, or a `BaselineDecoder` for --mode espnet.
 
     Raises:
-        UserError: The run was not trained for the mode, or an oracle prompt is not named as one.
+        UserError: The run was not trained for the mode, or the name of --out does not say that the prompt is an oracle.
     """
     of_espnet = "token_list" in read_yaml(Path(args.run) / "config.yaml")
     if of_espnet != (args.mode == "espnet"):

@@ -1,4 +1,4 @@
-"""`espnet2-sop demo`: a local web page that records, transcribes and shows who said what."""
+"""`espnet2-sop demo`: a local web page that records, transcribes and shows the words of each talker."""
 
 import argparse
 import contextlib

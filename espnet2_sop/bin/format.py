@@ -45,7 +45,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def by_length(items: list, args: argparse.Namespace) -> tuple[list, Counter]:
-    """Items with `num_samples` that are neither too long nor too short, and how many were, by reason."""
+    """Leaves out what is too long or too short.
+
+    Args:
+        items: Objects with `num_samples` at 16 kHz, mixtures or utterances.
+        args: Options of the command, with min_duration and max_duration in seconds.
+
+    Returns:
+        The others, and {reason: number of items left out}.
+
+    Raises:
+        UserError: Nothing is left.
+    """
     from espnet2_sop.mixture import SAMPLE_RATE
 
     kept, dropped = [], Counter()
@@ -64,7 +75,7 @@ def by_length(items: list, args: argparse.Namespace) -> tuple[list, Counter]:
 
 
 def mixtures(args: argparse.Namespace) -> tuple[int, Counter]:
-    """Formats a directory of fixed mixtures."""
+    """Formats a data directory of fixed mixtures; returns the number kept, and {reason: number left out}."""
     from espnet2_sop.mixture.datadir import check_data_dir, read_info, write_data_dir
     from espnet2_sop.mixture.manifest import read_manifest
 
@@ -81,7 +92,7 @@ def mixtures(args: argparse.Namespace) -> tuple[int, Counter]:
 
 
 def simulation(args: argparse.Namespace) -> tuple[int, Counter]:
-    """Formats the pool of a simulation and tries to draw from it."""
+    """Formats the pool of a simulation and tries to draw from it; returns the same as `mixtures`."""
     from espnet2_sop.mixture.simulation.rule import Simulation
 
     rule = args.src / "simulation.yaml"
@@ -93,7 +104,3 @@ def simulation(args: argparse.Namespace) -> tuple[int, Counter]:
     held.draw(1)
     held.write(rule, args.dst)
     return len(kept), dropped
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`espnet2-sop plan`: parameters, memory and hours of trainings before anybody runs them."""
+"""`espnet2-sop plan`: parameters, memory and hours of trainings, computed before they are run."""
 
 import argparse
 from pathlib import Path
@@ -57,13 +57,29 @@ def read_training(files: str) -> tuple[str, dict]:
 
 
 def present(shape: dict, value: object) -> dict:
-    """The shape without the keys that a value does not have."""
+    """Reduces a shape to the keys of a value, so that optional keys are checked where they are given.
+
+    Args:
+        shape: JSON shape (see `misfit`), a dict.
+        value: Value that will be checked.
+
+    Returns:
+        The shape without the keys that the value does not have.
+    """
     known = value if isinstance(value, dict) else {}
     return {k: present(v, known[k]) if isinstance(v, dict) else v for k, v in shape.items() if k in known}
 
 
 def report(plans: list, about) -> str:
-    """The tables."""
+    """Renders the table of all trainings.
+
+    Args:
+        plans: A `Plan` for each training.
+        about: The `Assumptions` on which they rest.
+
+    Returns:
+        Markdown.
+    """
     head = ["training", "parameters", "trained", "GFLOP per second", "fixed GB", "GB per mixture"]
     fits = [f"{memory} GB" for memory, _ in GPUS.values()]
     hours = [f"{name} h" for name in GPUS]

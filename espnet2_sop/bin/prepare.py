@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def inputs(args: argparse.Namespace) -> list[Path]:
-    """The text files on which the work depends."""
+    """Lists the text files that the command reads; it runs again when one of them is newer than its output."""
     given = vars(args)
     files = [*given.get("csv", ()), *given.get("list", ())] + [
         given[k] for k in ("config", "simulation", "stm", "texts") if given.get(k)
@@ -204,7 +204,3 @@ def inputs(args: argparse.Namespace) -> list[Path]:
     for subset in given.get("subset") or ():
         files += (args.speech_root / subset).rglob("*.trans.txt") if args.speech_root else ()
     return files
-
-
-if __name__ == "__main__":
-    main()

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def open_vocabulary(folder: Path):
-    """The SentencePiece vocabulary of a folder, None if the heads use the LLM's own tokens."""
+    """Returns the SentencePiece vocabulary of a folder, None if the heads use the tokens of the LLM."""
     from espnet2_sop.text.vocabulary import SentencePieceVocabulary, read_vocabulary_info
 
     if read_vocabulary_info(folder)["kind"] != "sentencepiece":
@@ -41,7 +41,7 @@ def open_vocabulary(folder: Path):
 
 
 def read_mixtures(folder: Path) -> list:
-    """Mixtures of a data directory; for a simulation those of epoch 1."""
+    """Returns the mixtures of a data directory; of a simulation those of epoch 1."""
     from espnet2_sop.mixture.datadir import read_info
     from espnet2_sop.mixture.loader import MixtureStore
 
@@ -55,11 +55,11 @@ def read_mixtures(folder: Path) -> list:
 
 
 def statistics(mixtures: list, vocabulary=None) -> dict[str, object]:
-    """Numbers of one set.
+    """Computes the statistics of one set of mixtures.
 
     Args:
         mixtures: At least one.
-        vocabulary: Counts tokens with it if given.
+        vocabulary: SentencePiece vocabulary; tokens are counted if it is given.
 
     Returns:
         {"mixtures", "hours", "mean_duration", "max_duration" (s), "talkers": {number: mixtures}, "overlap_ratio",
@@ -88,7 +88,7 @@ def statistics(mixtures: list, vocabulary=None) -> dict[str, object]:
 
 
 def markdown(sets: dict[str, dict[str, object]]) -> str:
-    """The numbers of all sets as a Markdown table, a row each."""
+    """Renders the statistics of all sets as a Markdown table, one row per set."""
     names = list(next(iter(sets.values())))
     rows = ["| set | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (len(names) + 1) + "|"]
     for name, numbers in sets.items():
@@ -98,7 +98,3 @@ def markdown(sets: dict[str, dict[str, object]]) -> str:
         ]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ from espnet2_sop.io.errors import UserError, without_traceback
 from espnet2_sop.io.files import read_configs
 from espnet2_sop.io.locks import locked
 
-# options that may change when a run goes on: they say where and how long it is computed, not what
+# options that may change when a run goes on: they do not change what is learnt from which data
 FREE = re.compile(
     "ngpu|num_workers|max_epoch|patience|keep_nbest_models|nbest_averaging_interval|log_.*|valid_batch_.*|dist_.*"
     "|multiprocessing_distributed|local_rank|use_(matplotlib|tensorboard|wandb)|wandb_.*|num_att_plot|output_dir|config"
@@ -59,7 +59,7 @@ or joint (everything at once).
 
 
 def load_task(name: str):
-    """The ESPnet2 task; importing it takes seconds."""
+    """Returns the ESPnet2 task `sop` or `asr`; importing it takes seconds."""
     if name == "asr":
         from espnet2_sop.training.espnet_sot import BaselineTask
 
@@ -90,13 +90,16 @@ def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]
 
 
 def parse(task, argv: list[str], config: dict, name: str) -> argparse.Namespace:
-    """Arguments and configuration as the task's options; a mistake in them is one line, not ESPnet's usage text.
+    """Parses the task's options; a mistake in them is one line, not ESPnet's usage text.
 
     Args:
         task: ESPnet2 task.
         argv: Options.
         config: Configuration, which the options overrule.
-        name: What an error calls the configuration.
+        name: Name of the configuration in errors.
+
+    Returns:
+        The values of all options.
 
     Raises:
         UserError: An option or key is unknown, missing or has a value that cannot be.
@@ -127,10 +130,10 @@ def parse(task, argv: list[str], config: dict, name: str) -> argparse.Namespace:
 
 
 def go_on_or_start(args: argparse.Namespace) -> None:
-    """Writes down what a new run is trained from; one that goes on must be trained from the same.
+    """Writes the provenance of a new run, or checks that a run which goes on has the same.
 
     Raises:
-        UserError: The folder holds a run of other options, data or initial weights.
+        UserError: The output folder holds a run of other options, data or initial weights.
     """
     paths = [path for path, _, _ in args.train_data_path_and_name_and_type]
     paths += [path.partition(":")[0] for path in args.init_param]
@@ -152,13 +155,13 @@ def go_on_or_start(args: argparse.Namespace) -> None:
 
 
 def mistake_of_child(error: Exception) -> UserError | None:
-    """The UserError that ended one of the processes that ESPnet spawned, from the traceback that it left."""
+    """Finds the UserError that ended a process spawned by ESPnet in its traceback; None if there is none."""
     told = without_traceback(str(error))
     return UserError(told) if told != str(error) else None
 
 
 def leads(args: argparse.Namespace) -> bool:
-    """Whether this command looks after the output folder; those of the same training on other nodes only join in."""
+    """Tells whether this command manages the output folder; commands of the same training on other nodes do not."""
     from espnet2.train.distributed_utils import get_node_rank, get_rank
 
     rank_of = get_node_rank if args.multiprocessing_distributed else get_rank

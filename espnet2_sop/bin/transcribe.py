@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         from espnet2_sop.decoding.transcribe.run import Transcriber
 
         partial = out / provenance.PARTIAL
-        start = what_to_start(out, weights, args)
+        start = fresh_start(out, weights, args)
         earlier = [] if start else done(partial)
         kinds = dict.fromkeys([*args.format, *formats.present(out, earlier)])
         transcriber = Transcriber(lambda: open_model(args, weights), recordings, args.channel, partial, start)
@@ -79,7 +79,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def print_one(args: argparse.Namespace, weights: Path, recordings: dict[str, str]) -> None:
-    """Prints the transcript of one recording."""
+    """Prints the transcript of one recording.
+
+    Args:
+        args: Options of the command.
+        weights: Weights of the model.
+        recordings: {id: path} of the one recording.
+    """
     from espnet2_sop.decoding.transcribe import formats
     from espnet2_sop.decoding.transcribe.run import Transcriber
 
@@ -89,14 +95,20 @@ def print_one(args: argparse.Namespace, weights: Path, recordings: dict[str, str
     report(transcriber.bad, len(recordings))
 
 
-def what_to_start(out: Path, weights: Path, args: argparse.Namespace) -> Callable[[], None] | None:
-    """What makes the folder ready for the results of this model with these options, to be called before the first.
+def fresh_start(out: Path, weights: Path, args: argparse.Namespace) -> Callable[[], None] | None:
+    """Checks whether the output folder can take the results of this model with these options.
+
+    Args:
+        out: Output folder.
+        weights: Weights of the model.
+        args: Options of the command.
 
     Returns:
-        None if it has such results, and more can be added.
+        A function that empties the folder and writes the provenance, to be called before the first result; None if
+        the folder has results of the same model and options, to which more are added.
 
     Raises:
-        UserError: It has results of another model, or with other options, or files that are no transcripts.
+        UserError: The folder has results of another model, or with other options, or files that are no transcripts.
     """
     from espnet2_sop.decoding.transcribe import formats
 
@@ -130,7 +142,7 @@ def what_to_start(out: Path, weights: Path, args: argparse.Namespace) -> Callabl
 
 
 def done(partial: Path) -> list[str]:
-    """The recordings of which earlier calls have kept something."""
+    """Lists the recordings of which earlier calls have kept a result."""
     from espnet2_sop.decoding.hypotheses import read_partial
     from espnet2_sop.decoding.transcribe import formats
 
@@ -138,6 +150,15 @@ def done(partial: Path) -> list[str]:
 
 
 def open_model(args: argparse.Namespace, weights: Path):
+    """Loads the model.
+
+    Args:
+        args: Options of the command.
+        weights: Weights of the model.
+
+    Returns:
+        A `Speech2Text`.
+    """
     from espnet2_sop import Speech2Text
     from espnet2_sop.packaging.weights import quiet_libraries
 
@@ -158,10 +179,14 @@ def open_model(args: argparse.Namespace, weights: Path):
 
 
 def report(bad: dict[str, str], number: int) -> None:
-    """Says which recordings have no transcript.
+    """Prints which recordings have no transcript.
+
+    Args:
+        bad: {id: reason} of these recordings.
+        number: Number of all recordings.
 
     Raises:
-        UserError: There are some.
+        UserError: A recording has no transcript.
     """
     if len(bad) == number == 1:
         raise UserError(*bad.values())

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(
             "no Hugging Face token here; `hf auth login` with one that may write, or set HF_TOKEN"
         ) from None
-    except Exception as error:  # those of the HTTP library have no base in common with the hub's
+    except Exception as error:  # errors of the HTTP library and of the hub have no common base
         raise UserError(
             f"{args.hub_id}: not uploaded ({reason_of(error)}); check the id, the network and that your token may "
             "write there (`hf auth login`)"
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses what nobody could load.
+    """Refuses a folder that could not be loaded after the upload.
 
     Raises:
         UserError: The folder is no package, or lacks a pretrained part that is on no hub.

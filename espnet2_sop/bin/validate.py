@@ -25,14 +25,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def validate(folder: Path) -> int:
-    """Prints the problems of a data directory, or what it holds; returns their number."""
+    """Prints the problems of a data directory, or its size if there are none; returns the number of problems."""
     problems, held = (simulation if (folder / "simulation.yaml").is_file() else mixtures)(folder)
     print("\n".join(map(printable, problems)) if problems else f"{folder}: ok: {held}")
     return len(problems)
 
 
 def mixtures(folder: Path) -> tuple[list[str], str]:
-    """Problems of a directory of fixed mixtures, and what it holds if there are none."""
+    """Returns the problems of a directory of fixed mixtures, and its size in words if there are none."""
     from espnet2_sop.mixture.datadir import check_data_dir
     from espnet2_sop.mixture.manifest import read_manifest
 
@@ -45,7 +45,7 @@ def mixtures(folder: Path) -> tuple[list[str], str]:
 
 
 def simulation(folder: Path) -> tuple[list[str], str]:
-    """Problems of a directory of a simulation, and what it holds if there are none."""
+    """Returns the problems of a directory of a simulation, and its size in words if there are none."""
     from espnet2_sop.mixture.simulation.rule import Simulation
 
     try:
@@ -54,7 +54,3 @@ def simulation(folder: Path) -> tuple[list[str], str]:
     except UserError as error:
         return [str(error)], ""
     return [f"{folder}: no such audio file: {path}" for path in held.missing_files()], held.summary
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`espnet2-sop vocab`: the vocabularies that models write with."""
+"""`espnet2-sop vocab`: vocabularies of the serialized CTC heads and of ESPnet's SOT baseline."""
 
 import argparse
 from pathlib import Path
@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def transcripts(data: Path) -> list[str]:
-    """All talkers' words of a data directory, lower case as the models see them."""
+    """Returns the words of every talker of a data directory, one string each, in lower case as models see them."""
     from espnet2_sop.io.files import read_kaldi
     from espnet2_sop.mixture.simulation.pool import read_pool
     from espnet2_sop.text.serialized import split_talkers
