@@ -2,19 +2,26 @@
 # Chooses the Python environment of this checkout, and installs it into tools/venv on the first call.
 #
 #   tools/setup_env.sh [--test]     --test: with what the tests need
+#   tools/setup_env.sh --refresh    a new tools/venv of the newest versions, which are written to tools/constraints.txt
+#
+# pyproject.toml has ranges of versions, tools/constraints.txt the versions that were tested, which are installed. After
+# --refresh, test them (./run.sh --test) before committing the list.
 #
 # Standard output is one line, the folder to put first on PATH (tools/env.sh does so); everything else goes to standard
 # error. An active environment with espnet2_sop of this checkout is used as it is. A finished tools/venv has a stamp, so
-# that a later call returns at once, a changed pyproject.toml installs again, and an interrupted set-up starts anew.
+# that a later call returns at once; a changed pyproject.toml or list of versions installs again, and an interrupted
+# set-up starts anew.
 set -euo pipefail
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/tools/venv
 log=$root/tools/setup_env.log
+constraints=$root/tools/constraints.txt
 stamp=$venv/.complete
 versions=(3.12 3.13) # requires-python of pyproject.toml, the preferred one first
 wanted="Python ${versions[0]} or ${versions[1]}"
 extra=
+refresh=
 
 say() { printf 'setup_env.sh: %s\n' "$*" >&2; }
 die() {
@@ -100,7 +107,7 @@ use_path() { # answers if the python3 on PATH can run this checkout
 # ---- tools/venv
 
 fingerprint() { # what the environment was made from; the version of Python as pyvenv.cfg has it
-    printf '%s %s %s\n' "$(cat "$root/setup.py" "$root/pyproject.toml" | cksum)" \
+    printf '%s %s %s\n' "$(cat "$root/setup.py" "$root/pyproject.toml" "$constraints" | cksum)" \
         "$(sed -n '/^version/{s/^.*= *//p;q;}' "$venv/pyvenv.cfg")" "$root"
 }
 
@@ -148,18 +155,28 @@ make_venv() { # make_venv PYTHON
     fi
 }
 
-install_package() { # this checkout, editable, with what pyproject.toml asks for
-    local target=$root${extra:+[$extra]}
+install_package() { # this checkout, editable, with what pyproject.toml asks for in the versions that were tested
+    local arguments=(-c "$constraints" -e "$root${extra:+[$extra]}")
+    [[ -z $refresh ]] || arguments=("${arguments[@]:2}")
     if have_uv; then
-        logged uv pip install --python "$venv/bin/python" -e "$target"
+        logged uv pip install --python "$venv/bin/python" "${arguments[@]}"
     else
-        logged "$venv/bin/python" -m pip install --disable-pip-version-check -e "$target"
+        logged "$venv/bin/python" -m pip install --disable-pip-version-check "${arguments[@]}"
     fi
+}
+
+write_constraints() { # what is installed, without builds (+cpu); of root certificates the newest are always right
+    {
+        printf '# Versions that were tested together. Written by tools/setup_env.sh --refresh.\n'
+        "$venv/bin/python" -m pip --disable-pip-version-check freeze --exclude-editable |
+            sed -e '/^certifi==/d' -e 's/+[^ ]*$//'
+    } >"$constraints.part"
+    mv "$constraints.part" "$constraints"
 }
 
 set_up() {
     local python state
-    if read_stamp && [[ ${made#* * } == "$(fingerprint | cut -d ' ' -f 3-)" ]]; then
+    if [[ -z $refresh ]] && read_stamp && [[ ${made#* * } == "$(fingerprint | cut -d ' ' -f 3-)" ]]; then
         say "tools/venv is brought up to date (log: tools/setup_env.log)"
         : >"$log"
         extra=${extra:-$made_extra}
@@ -174,6 +191,7 @@ set_up() {
     install_package || die "the installation failed; the reason stands in $log; run again to start anew"
     state=$(check "$venv/bin/python")
     [[ $state == ready ]] || die "tools/venv is not complete after the installation ($state); see $log"
+    [[ -z $refresh ]] || write_constraints
     { fingerprint && printf '%s\n' "$extra"; } >"$stamp.part"
     mv "$stamp.part" "$stamp"
     say "environment ready after $SECONDS s"
@@ -184,23 +202,26 @@ set_up() {
 while [[ $# -gt 0 ]]; do
     case $1 in
         --test) extra='test' ;;
+        --refresh) extra='test' refresh=true ;;
         -h | --help)
             sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
             exit 0
             ;;
-        *) die "unknown option '$1'; there is only --test" ;;
+        *) die "unknown option '$1'; there are --test and --refresh" ;;
     esac
     shift
 done
 
 note=
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-if [[ -n $active && $active != "$venv" ]]; then
-    use_active "$active"
-fi
-! is_complete || answer "$venv/bin"
-if [[ -z $active ]]; then
-    use_path
+if [[ -z $refresh ]]; then
+    if [[ -n $active && $active != "$venv" ]]; then
+        use_active "$active"
+    fi
+    ! is_complete || answer "$venv/bin"
+    if [[ -z $active ]]; then
+        use_path
+    fi
 fi
 
 [[ -z $note ]] || say "$note"
@@ -209,5 +230,7 @@ if command -v flock >/dev/null && ! flock -n 9; then
     say "another call is installing (log: tools/setup_env.log); waiting for it"
     flock 9
 fi
-is_complete || set_up
+if [[ -n $refresh ]] || ! is_complete; then
+    set_up
+fi
 answer "$venv/bin"

@@ -27,12 +27,14 @@ case "$*" in
         echo "version = 3.12.1" >"$3/pyvenv.cfg"
         ;;
     "-m pip install "*)
-        echo "pip ${*: -1}" >>"$CALLS"
+        [[ "$*" == *" -c "*"/tools/constraints.txt -e "* ]] && kind=pip || kind="pip of the newest"
+        echo "$kind ${*: -1}" >>"$CALLS"
         echo "Collecting nothing"
         sleep "${INSTALL_SECONDS:-0}"
         echo "Successfully installed nothing"
         exit "${INSTALL_STATUS:-0}"
         ;;
+    *freeze*) printf 'numpy==2.0\ntorch==2.13.0+cpu\ncertifi==1\n' ;;
     *check_env.py*) echo "${FAKE_STATE:-ready}" ;;
     *) exit 1 ;;
 esac

@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 SETUP = "tools/setup_env.sh"
@@ -16,6 +18,17 @@ SETUP = "tools/setup_env.sh"
 
 def answer(checkout) -> str:
     return f"{checkout.root}/tools/venv/bin\n"
+
+
+def test_every_dependency_has_a_tested_version_in_its_range():
+    """Else a set-up of tomorrow installs what nobody has tried."""
+    lines = (ROOT / "tools/constraints.txt").read_text().splitlines()
+    tested = {canonicalize_name(r.name): r for r in map(Requirement, filter(re.compile("[^#]").match, lines))}
+    assert all(re.fullmatch(r"==[\w.]+", str(r.specifier)) and not r.url for r in tested.values())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for asked in map(Requirement, project["dependencies"] + project["optional-dependencies"]["test"]):
+        version = str(tested[canonicalize_name(asked.name)].specifier).removeprefix("==")
+        assert asked.specifier.contains(version), asked
 
 
 def test_versions_are_those_of_pyproject():
@@ -69,11 +82,24 @@ def test_made_once_then_only_what_changed(checkout):
     assert checkout.run(SETUP).returncode == 0
     assert checkout.calls() == made
 
-    with open(checkout.root / "setup.py", "a") as f:
-        f.write("# changed\n")
-    made.append(f"pip {checkout.root}[test]")
-    assert checkout.run(SETUP).returncode == 0
-    assert checkout.calls() == made
+    for name in ("setup.py", "tools/constraints.txt"):
+        with open(checkout.root / name, "a") as f:
+            f.write("# changed\n")
+        made.append(f"pip {checkout.root}[test]")
+        assert checkout.run(SETUP).returncode == 0
+        assert checkout.calls() == made
+
+
+def test_refresh_installs_the_newest_and_writes_them_down(checkout):
+    checkout.add_python()
+    checkout.run(SETUP)
+    made = checkout.run(SETUP, "--refresh", VIRTUAL_ENV=f"{checkout.root}/tools/venv")
+    assert (made.returncode, made.stdout) == (0, answer(checkout)), made.stderr
+    assert checkout.calls()[2:] == ["venv", f"pip of the newest {checkout.root}[test]"]
+    comment, *versions = (checkout.root / "tools/constraints.txt").read_text().splitlines()
+    assert comment.startswith("# ") and versions == ["numpy==2.0", "torch==2.13.0"]
+    again = checkout.run(SETUP, "--test")
+    assert (again.stdout, again.stderr) == (answer(checkout), "")
 
 
 def test_a_moved_checkout_gets_a_new_environment(checkout, tmp_path):
@@ -144,7 +170,8 @@ esac
     )
     assert checkout.run(SETUP, FAKE_VERSION="3.13").stdout == answer(checkout)
     place = f"{checkout.root}/tools/venv/bin/python"
-    assert checkout.calls() == ["venv", "uv venv", f"uv install --python {place} -e {checkout.root}"]
+    tested = f"{checkout.root}/tools/constraints.txt"
+    assert checkout.calls() == ["venv", "uv venv", f"uv install --python {place} -c {tested} -e {checkout.root}"]
 
 
 def test_an_active_environment_is_used_as_it_is(checkout, tmp_path):
@@ -191,7 +218,7 @@ def test_an_active_environment_of_another_kind_is_said_once(checkout, tmp_path, 
 def test_unknown_option(checkout):
     failed = checkout.run(SETUP, "--tests")
     assert failed.returncode == 1
-    assert failed.stderr == "setup_env.sh: error: unknown option '--tests'; there is only --test\n"
+    assert failed.stderr == "setup_env.sh: error: unknown option '--tests'; there are --test and --refresh\n"
 
 
 class TestCheckEnv:
