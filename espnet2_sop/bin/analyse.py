@@ -24,8 +24,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
-    from espnet2_sop.scoring.prompt_quality import analyse_folder, require_prompt
-    from espnet2_sop.scoring.prompt_summary import markdown_summary
+    from espnet2_sop.scoring.prompt.quality import analyse_folder, require_prompt
+    from espnet2_sop.scoring.prompt.summary import markdown_summary
 
     folders = [hyp.absolute() for hyp in args.hyp]
     for hyp in args.hyp:

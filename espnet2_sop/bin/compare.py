@@ -25,8 +25,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.top < 0:
         raise UserError(f"--top {args.top}: give the number of mixtures to show, 0 for none")
     from espnet2_sop.scoring.metrics import title
-    from espnet2_sop.scoring.output import with_interval
     from espnet2_sop.scoring.record import NAME, compare_records, read_record, score
+    from espnet2_sop.scoring.tables.one_set import with_interval
     from espnet2_sop.scoring.transcripts import read_transcripts, shown
 
     paths = (args.a, args.b)

@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.out and len(hypotheses) > 1:
         raise UserError(f"--out {args.out}: {len(hypotheses)} hypotheses would be written into it; give one of them")
     from espnet2_sop.scoring.metrics import METRICS, own_metrics, title
-    from espnet2_sop.scoring.output import summary_line, write_csv, write_report
     from espnet2_sop.scoring.record import name_of, score, write_record
     from espnet2_sop.scoring.score import name_ids
+    from espnet2_sop.scoring.tables.one_set import summary_line, write_csv, write_report
 
     metrics = {**METRICS, **own_metrics(args.metric)}
     for hyp in hypotheses:

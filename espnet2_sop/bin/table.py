@@ -27,10 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     if args.append and len(args.exp) > 1:
         raise UserError(f"--append {args.append}: an entry is of one EXPDIR, {len(args.exp)} are given")
-    from espnet2_sop.scoring.table import write_results
+    from espnet2_sop.scoring.tables.results import write_results
 
     print(write_results(args.exp, args.out or args.exp[0]), end="")
     if args.append:
-        from espnet2_sop.scoring.entry import append_entry
+        from espnet2_sop.scoring.tables.entry import append_entry
 
         print(f"\n{args.append}: entry {append_entry(args.exp[0], args.append)} appended")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from espnet2_sop.report.experiment import Experiment
-from espnet2_sop.scoring.table import COMPARISONS
+from espnet2_sop.scoring.tables.results import COMPARISONS
 
 Key = tuple[str, str]  # test set, mixture id
 
@@ -61,28 +61,28 @@ def rankings(experiment: Experiment) -> Iterator[list[Example]]:
     """Lists of examples, the best of each first."""
     system, rival = main_pair(experiment)
     errors: dict[Key, dict[str, int]] = {}
-    facts: dict[Key, tuple[int, int, int]] = {}  # words, talkers of the reference, talkers of the main hypothesis
+    sizes: dict[Key, tuple[int, int, int]] = {}  # words, talkers of the reference, talkers of the main hypothesis
     for result in experiment.results:
         for name, row in result.record["per_mixture"].items():
             if name in result.test_set.texts:
                 key = (result.test_set.name, name)
                 errors.setdefault(key, {})[result.system] = sum(row["cpwer"][:3])
                 if result.system == system:
-                    facts[key] = (row["cpwer"][3], *row["talkers"])
-    rates = {key: errors[key][system] / max(1, words) for key, (words, _, _) in facts.items()}
-    gains = {key: errors[key][rival] - errors[key][system] for key in facts if rival in errors[key]}
+                    sizes[key] = (row["cpwer"][3], *row["talkers"])
+    rates = {key: errors[key][system] / max(1, words) for key, (words, _, _) in sizes.items()}
+    gains = {key: errors[key][rival] - errors[key][system] for key in sizes if rival in errors[key]}
 
     yield ranked({key: gain for key, gain in gains.items() if gain > 0}, f"{system} has fewer errors than {rival}")
     yield ranked({key: -gain for key, gain in gains.items() if gain < 0}, f"{system} has more errors than {rival}")
-    for count in sorted({talkers for _, talkers, _ in facts.values()}):
-        group = {key: rates[key] for key, (_, talkers, _) in facts.items() if talkers == count}
+    for count in sorted({talkers for _, talkers, _ in sizes.values()}):
+        group = {key: rates[key] for key, (_, talkers, _) in sizes.items() if talkers == count}
         middle = statistics.median(group.values())
         reason = f"median of {system} with {count} talker{'s' * (count != 1)}"
         yield ranked({key: -abs(rate - middle) for key, rate in group.items()}, reason)
     yield ranked({key: rate for key, rate in rates.items() if rate > 0}, f"highest error rate of {system}")
-    wrong = {key: abs(ref - hyp) for key, (_, ref, hyp) in facts.items() if ref != hyp}
+    wrong = {key: abs(ref - hyp) for key, (_, ref, hyp) in sizes.items() if ref != hyp}
     yield ranked(wrong, f"wrong number of talkers by {system}")
-    spread = {key: max(row.values()) - min(row.values()) for key, row in errors.items() if key in facts}
+    spread = {key: max(row.values()) - min(row.values()) for key, row in errors.items() if key in sizes}
     yield ranked({key: value for key, value in spread.items() if value}, "systems differ most")
 
 

@@ -10,13 +10,13 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import read_kaldi
 from espnet2_sop.io.json_shapes import is_number, read_json
 from espnet2_sop.report.training_log import Run, read_runs
-from espnet2_sop.scoring import prompt_quality
-from espnet2_sop.scoring.entry import SPEED
 from espnet2_sop.scoring.metrics import cpwer
+from espnet2_sop.scoring.prompt import quality
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import NAME, Record, read_record
 from espnet2_sop.scoring.score import talker_words
-from espnet2_sop.scoring.table import gather, system_rank
+from espnet2_sop.scoring.tables.entry import SPEED
+from espnet2_sop.scoring.tables.results import gather, system_rank
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def read_experiment(root: Path) -> Experiment:
                 optional_table(folder / "text"),
                 optional_table(folder / "prompt"),
                 read_json(speed, SPEED, "decode again") if (speed := folder / "speed.json").is_file() else {},
-                prompt_quality.read_record(quality) if (quality := folder / prompt_quality.NAME).is_file() else {},
+                quality.read_record(path) if (path := folder / quality.NAME).is_file() else {},
             )
         )
     return Experiment(root, results, read_runs(root))

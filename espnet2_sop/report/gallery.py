@@ -14,7 +14,7 @@ from espnet2_sop.report.figures import Look
 from espnet2_sop.report.markup import escape, mark, note
 from espnet2_sop.scoring.metrics import Talkers
 from espnet2_sop.scoring.score import talker_words
-from espnet2_sop.scoring.table import system_rank
+from espnet2_sop.scoring.tables.results import system_rank
 
 AUDIO_BYTES = 8_000_000  # of all examples together, as FLAC
 LINE_WIDTH = 112  # characters, padding included, before the words of a talker go on in another table
@@ -99,18 +99,18 @@ def article(
     """One example."""
     test_set = results[0].test_set
     ref = talker_words(test_set.texts[example.id])
-    facts = [example.test_set, f"{len(ref)} talker{'s' * (len(ref) != 1)}"]
+    details = [example.test_set, f"{len(ref)} talker{'s' * (len(ref) != 1)}"]
     if example.id in test_set.overlap:
-        facts.append(f"overlap {test_set.overlap[example.id]:.2f}")
+        details.append(f"overlap {test_set.overlap[example.id]:.2f}")
     if example.id in test_set.durations:
-        facts.append(f"{test_set.durations[example.id]:.1f} s")
+        details.append(f"{test_set.durations[example.id]:.1f} s")
     rows = aligned_rows(example.id, ref, results, looks)
     number = max([len(ref), *(len(row.talkers) for row in rows)])
     errors = "".join(f"<li>{', '.join(row.names)}: <b>{row.errors}</b></li>" for row in rows)
     return "\n".join(
         [
             f'<article id="example{index}"><h3>{index}. {escape(example.reason)}</h3>',
-            f'<p class="soft">{escape(", ".join(facts))}<br><code>{escape(example.id)}</code></p>',
+            f'<p class="soft">{escape(", ".join(details))}<br><code>{escape(example.id)}</code></p>',
             sound,
             timeline(mixture) if mixture else "",
             f'<ul class="legend"><li>errors in {sum(map(len, ref))} words:</li>{errors}</ul>',

@@ -74,7 +74,7 @@ def inline(text: str) -> str:
 
 
 def from_markdown(text: str, looks: dict[str, Look]) -> str:
-    """The Markdown of `scoring.table` as HTML: headings, paragraphs, tables and lists.
+    """The Markdown of `scoring.tables.results` as HTML: headings, paragraphs, tables and lists.
 
     Args:
         text: Blocks separated by empty lines. The title (`#`) is left out, sections (`##`) come as `<h3>`.

@@ -13,8 +13,8 @@ from espnet2_sop.report.markup import escape, from_markdown, legend
 from espnet2_sop.report.plots import score_figures
 from espnet2_sop.report.sections import environment, overview, prompts, speed, trainings
 from espnet2_sop.report.style import STYLE
-from espnet2_sop.scoring.table import report as results_text
-from espnet2_sop.scoring.table import system_rank
+from espnet2_sop.scoring.tables.results import report as results_text
+from espnet2_sop.scoring.tables.results import system_rank
 
 # Nothing is loaded and nothing runs, whatever the hypotheses say.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"

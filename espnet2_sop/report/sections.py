@@ -13,10 +13,10 @@ from espnet2_sop.report.figures import Look
 from espnet2_sop.report.markup import escape, note, rate_cell, system, table
 from espnet2_sop.report.training_log import Run
 from espnet2_sop.scoring.breakdown import summary
-from espnet2_sop.scoring.correlation import spearman
-from espnet2_sop.scoring.error_propagation import FATES
+from espnet2_sop.scoring.prompt.correlation import spearman
+from espnet2_sop.scoring.prompt.error_propagation import OUTCOMES
 from espnet2_sop.scoring.record import compare_records
-from espnet2_sop.scoring.table import DASH, number, with_interval
+from espnet2_sop.scoring.tables.results import DASH, number, with_interval
 
 
 def overview(experiment: Experiment, looks: dict[str, Look]) -> str:
@@ -93,7 +93,7 @@ def prompts(experiment: Experiment, looks: dict[str, Look]) -> str:
         return note("No system here reads a prompt.")
     analysed = any(result.quality for result in results)
     header = ["system", "test set", "prompt cpWER", "final cpWER", "rank correlation"]
-    header += [name.replace("_", " ") for name in FATES] * analysed
+    header += [name.replace("_", " ") for name in OUTCOMES] * analysed
     rows = []
     for result in sorted(results, key=lambda result: experiment.systems.index(result.system)):
         rates = (summary(list(result.prompt_errors.values())), cpwer(result.record))
@@ -103,7 +103,7 @@ def prompts(experiment: Experiment, looks: dict[str, Look]) -> str:
                 escape(result.test_set.name),
                 *(rate_cell(with_interval(rate["rate"], rate["interval"])) for rate in rates),
                 correlation(result),
-                *([share(result, fate) for fate in FATES] if analysed else []),
+                *([share(result, outcome) for outcome in OUTCOMES] if analysed else []),
             ]
         )
     text = (
@@ -129,10 +129,10 @@ def correlation(result: Result) -> str:
     return rate_cell(with_interval(value, limits))
 
 
-def share(result: Result, fate: str) -> str:
-    """Share of reference words with a fate, of all words and of overlapped ones."""
+def share(result: Result, outcome: str) -> str:
+    """Share of reference words with an outcome, of all words and of overlapped ones."""
     words = result.quality.get("words") or {}
-    every, overlapped = ((words.get(region) or {}).get("shares", {}).get(fate) for region in ("all", "overlapped"))
+    every, overlapped = ((words.get(region) or {}).get("shares", {}).get(outcome) for region in ("all", "overlapped"))
     return number(every) + (f'<span class="interval">{number(overlapped)}</span>' if overlapped is not None else "")
 
 
@@ -203,7 +203,7 @@ def trainings(experiment: Experiment, looks: dict[str, Look]) -> str:
             system(run.name, looks),
             DASH if run.stage is None else str(run.stage),
             *(escape(value_at(run.config, path)) for path in columns.values()),
-            escape(f"{run.facts.get('trainable', DASH)} of {run.facts.get('parameters', DASH)}"),
+            escape(f"{run.details.get('trainable', DASH)} of {run.details.get('parameters', DASH)}"),
             str(max(run.epochs, default=DASH)),
             f"{max((parts.get('train', {}).get('updates', 0) for parts in run.epochs.values()), default=0):.0f}",
             escape(best(run)),
@@ -243,10 +243,10 @@ def environment(experiment: Experiment) -> str:
         ("espnet2-sop, of this report", __version__),
         ("Python, of this report", platform.python_version()),
         ("ESPnet, of the trainings", join({value_at(run.config, "version") for run in runs})),
-        ("PyTorch, of the trainings", join({run.facts.get("torch", DASH) for run in runs})),
+        ("PyTorch, of the trainings", join({run.details.get("torch", DASH) for run in runs})),
         (
             "GPU, of the trainings",
-            join({{"True": "yes", "False": "no"}.get(r.facts.get("cuda", ""), DASH) for r in runs}),
+            join({{"True": "yes", "False": "no"}.get(r.details.get("cuda", ""), DASH) for r in runs}),
         ),
         ("GPU, of decoding", join(gpus) if gpus else "none"),
         ("normalisation of both sides", experiment.records[0]["normalization"]),

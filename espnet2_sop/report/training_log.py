@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.io.files import open_text, read_yaml
-from espnet2_sop.scoring.table import system_rank
+from espnet2_sop.scoring.tables.results import system_rank
 
 LOG_NAME = "train.log"
 RESULTS = re.compile(r"\b(\d{1,9})epoch results: (.*)")
@@ -36,14 +36,14 @@ class Run:
         stage: 0 to 3; None for a baseline.
         epochs: {epoch: {"train" or "valid": {statistic: value}}}, those that are finite. Times are in `seconds`,
             updates so far in `updates`.
-        facts: What the log says of the machine and the model: parameters, trainable, torch, cuda.
+        details: What the log says of the machine and the model: parameters, trainable, torch, cuda.
         config: `config.yaml` of the run, or nothing.
     """
 
     name: str
     stage: int | None
     epochs: Epochs
-    facts: dict[str, str]
+    details: dict[str, str]
     config: dict[str, Any]
 
     def curve(self, part: str, statistic: str) -> tuple[list[int], list[float]]:
@@ -72,29 +72,29 @@ def read_run(folder: Path) -> Run:
     """
     with open_text(folder / LOG_NAME) as f:
         f.reconfigure(errors="replace")
-        epochs, facts = parse_log(f)
+        epochs, details = parse_log(f)
     found = re.fullmatch(r"stage(\d+)_(.+)", folder.name)
     config = read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
-    return Run(found[2] if found else folder.name, int(found[1]) if found else None, epochs, facts, config)
+    return Run(found[2] if found else folder.name, int(found[1]) if found else None, epochs, details, config)
 
 
 def parse_log(lines: Iterable[str]) -> tuple[Epochs, dict[str, str]]:
-    """Takes the results of epochs and the facts out of the lines of a log.
+    """Takes the results of epochs and the details out of the lines of a log.
 
     An epoch that comes again begins a new attempt: it and all after it are those of the attempt.
     """
     epochs: Epochs = {}
-    facts: dict[str, str] = {}
+    details: dict[str, str] = {}
     for line in lines:
         if found := RESULTS.search(line):
             epoch = int(found[1])
             epochs = {number: values for number, values in epochs.items() if number < epoch}
             epochs[epoch] = parse_results(found[2])
         elif found := PARAMETERS.search(line):
-            facts["parameters" if found[1].startswith("Total") else "trainable"] = found[2]
+            details["parameters" if found[1].startswith("Total") else "trainable"] = found[2]
         elif found := TORCH.search(line):
-            facts |= {"torch": found[1], "cuda": found[2]}
-    return epochs, facts
+            details |= {"torch": found[1], "cuda": found[2]}
+    return epochs, details
 
 
 def parse_results(text: str) -> dict[str, dict[str, float]]:

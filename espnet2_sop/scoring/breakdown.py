@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from espnet2_sop.scoring.bootstrap import intervals
-from espnet2_sop.scoring.mixture_metadata import Facts
+from espnet2_sop.scoring.mixture_metadata import MixtureMetadata
 from espnet2_sop.scoring.rates import ErrorCount, percent
 from espnet2_sop.scoring.score import SetScore
 
@@ -79,21 +79,21 @@ def summary(counts: Sequence[ErrorCount]) -> dict[str, Any]:
     return summaries([dict(enumerate(counts))], range(len(counts)))[0]
 
 
-def members(score: SetScore, facts: dict[str, Facts]) -> dict[str, dict[str, list[str]]]:
+def members(score: SetScore, metadata: dict[str, MixtureMetadata]) -> dict[str, dict[str, list[str]]]:
     """{dimension: {group: mixture ids}} of all dimensions but the slot; what is unknown of a mixture is in no group."""
-    several = {key: facts[key] for key, (talkers, _) in score.talkers.items() if talkers > 1}
+    several = {key: metadata[key] for key, (talkers, _) in score.talkers.items() if talkers > 1}
     most = max(talkers for talkers, _ in score.talkers.values())
     found: dict[str, dict[str, list[str]]] = {
         "talkers": grouped([str(n) for n in range(most + 1)], score.talkers, lambda key: str(score.talkers[key][0])),
-        "condition": grouped(sorted({f.condition for f in facts.values() if f.condition}), facts,
-                             lambda key: facts[key].condition),
+        "condition": grouped(sorted({f.condition for f in metadata.values() if f.condition}), metadata,
+                             lambda key: metadata[key].condition),
     }  # fmt: skip
     for name, ends, keys in (
         ("overlap", OVERLAP, several),
         ("onset_gap", ONSET_GAP, several),
-        ("duration", DURATION, facts),
+        ("duration", DURATION, metadata),
     ):
-        values = {key: value for key in keys if (value := getattr(facts[key], name)) is not None}
+        values = {key: value for key in keys if (value := getattr(metadata[key], name)) is not None}
         found[name] = grouped(bins(ends), values, lambda key, values=values, ends=ends: bin_of(values[key], ends))
     return found
 
@@ -117,7 +117,7 @@ def slot_groups(score: SetScore) -> dict[str, Group]:
     return {name: group for name, group in groups.items() if group}
 
 
-def break_down(score: SetScore, facts: dict[str, Facts]) -> tuple[dict[str, Any], dict[str, Any]]:
+def break_down(score: SetScore, metadata: dict[str, MixtureMetadata]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores of a whole set and of its parts.
 
     Returns:
@@ -125,7 +125,7 @@ def break_down(score: SetScore, facts: dict[str, Facts]) -> tuple[dict[str, Any]
         percent, "right_order": percent}}}; slots have cpWER alone. Dimensions that are unknown are left out.
     """
     metrics = list(next(iter(score.counts.values())))
-    parts = members(score, facts)
+    parts = members(score, metadata)
     places: list[tuple[str, str, str]] = [("", "", metric) for metric in metrics]
     groups: list[Group] = [{key: count[metric] for key, count in score.counts.items()} for metric in metrics]
     result: dict[str, Any] = {name: {} for name in DIMENSIONS}

@@ -15,7 +15,7 @@ ADVICE = "; prepare the directory again"
 
 
 @dataclass(frozen=True)
-class Facts:
+class MixtureMetadata:
     """One mixture; None is unknown.
 
     Attributes:
@@ -31,8 +31,8 @@ class Facts:
     condition: str | None = None
 
 
-def read_facts(ref: Path, sessions: dict[str, Session], condition: str) -> dict[str, Facts]:
-    """Facts of all mixtures: from the tables of a data directory, otherwise from the times of the sessions.
+def read_metadata(ref: Path, sessions: dict[str, Session], condition: str) -> dict[str, MixtureMetadata]:
+    """Metadata of all mixtures: from the tables of a data directory, otherwise from the times of the sessions.
 
     Args:
         ref: Data directory or file.
@@ -47,7 +47,7 @@ def read_facts(ref: Path, sessions: dict[str, Session], condition: str) -> dict[
     overlaps, durations, onsets = (numbers(ref / name) for name in ("utt2overlap", "utt2dur", "onsets"))
     conditions = conditions_of(ref / "mixtures.jsonl") if condition == "both" else dict.fromkeys(sessions, condition)
     return {
-        key: Facts(
+        key: MixtureMetadata(
             next(iter(overlaps.get(key, ())), None),
             smallest_gap(onsets.get(key, ())),
             next(iter(durations.get(key, ())), None),
@@ -87,15 +87,15 @@ def smallest_gap(onsets: Sequence[float]) -> float | None:
     return min((round(b - a, 3) for a, b in itertools.pairwise(sorted(onsets))), default=None)
 
 
-def of_times(session: Session) -> Facts:
-    """Facts of a session whose utterances have times."""
+def of_times(session: Session) -> MixtureMetadata:
+    """Metadata of a session whose utterances have times."""
     if not session or any(utterance.start is None for utterance in session):
-        return Facts()
+        return MixtureMetadata()
     onsets: dict[str, float] = {}
     for utterance in session:
         onsets.setdefault(utterance.talker, utterance.start)
     duration = max(utterance.end for utterance in session)
-    return Facts(round(overlap_ratio(session), 4), smallest_gap([*onsets.values()]), round(duration, 3))
+    return MixtureMetadata(round(overlap_ratio(session), 4), smallest_gap([*onsets.values()]), round(duration, 3))
 
 
 def overlap_ratio(session: Session) -> float:

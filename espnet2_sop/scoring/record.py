@@ -19,7 +19,7 @@ from espnet2_sop.io.json_shapes import misfit, read_json
 from espnet2_sop.scoring.bootstrap import Difference, paired_difference
 from espnet2_sop.scoring.breakdown import break_down
 from espnet2_sop.scoring.metrics import METRICS, Metric, title
-from espnet2_sop.scoring.mixture_metadata import Facts, read_facts
+from espnet2_sop.scoring.mixture_metadata import MixtureMetadata, read_metadata
 from espnet2_sop.scoring.rates import percent
 from espnet2_sop.scoring.score import SetScore, name_ids, score_sessions
 from espnet2_sop.scoring.transcripts import Session, read_transcripts, shown
@@ -75,8 +75,8 @@ def score(
     if strict and counted.missing:
         raise UserError(f"{source}: {name_ids(counted.missing)} without hypothesis; decode them or leave --strict")
     info = read_info(ref, counted)
-    facts = read_facts(ref, references, info["condition"])
-    whole, parts = break_down(counted, facts)
+    metadata = read_metadata(ref, references, info["condition"])
+    whole, parts = break_down(counted, metadata)
     return {
         "system": system or name_of(hyp.absolute().parent if hyp.is_dir() else hyp),
         "test_set": name_of(ref),
@@ -94,7 +94,7 @@ def score(
         "count_confusion": counted.confusion,
         "right_order": percent(counted.right_order),
         "breakdown": parts,
-        "per_mixture": {key: mixture_row(key, counted, facts[key]) for key in counted.counts},
+        "per_mixture": {key: mixture_row(key, counted, metadata[key]) for key in counted.counts},
     }
 
 
@@ -118,11 +118,11 @@ def digest(references: dict[str, Session]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
-def mixture_row(key: str, counted: SetScore, facts: Facts) -> Record:
+def mixture_row(key: str, counted: SetScore, metadata: MixtureMetadata) -> Record:
     """What was counted in one mixture and what is known about it."""
     counts = {metric: [*asdict(count).values()] for metric, count in counted.counts[key].items()}
     slots = [[*asdict(count).values()] for count in counted.slots[key]]
-    known = {name: value for name, value in asdict(facts).items() if value is not None}
+    known = {name: value for name, value in asdict(metadata).items() if value is not None}
     return {"talkers": [*counted.talkers[key]], **counts, "slots": slots, **known}
 
 

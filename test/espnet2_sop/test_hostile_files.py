@@ -217,20 +217,20 @@ def test_simulations(fuzzing, write_rule, tmp_path):
     ],
 )  # fmt: skip
 def test_transcripts(fuzzing, tmp_path, name, text):
-    from espnet2_sop.scoring.mixture_metadata import read_facts
+    from espnet2_sop.scoring.mixture_metadata import read_metadata
     from espnet2_sop.scoring.transcripts import read_transcripts, words_of_talkers
 
     path = written(tmp_path / name, text)
 
     def use():
         sessions = read_transcripts(path)
-        read_facts(path, sessions, "clean")
+        read_metadata(path, sessions, "clean")
         assert all(all(words) for session in sessions.values() for words in words_of_talkers(session))
 
     fuzzing.fuzz(path, use)
 
 
-def test_facts(fuzzing, tmp_path):
+def test_metadata(fuzzing, tmp_path):
     from espnet2_sop.report.experiment import optional_numbers
     from espnet2_sop.scoring.mixture_metadata import conditions_of, numbers
 
@@ -262,9 +262,9 @@ def scored(tmp_path):
 
 
 def test_scores(fuzzing, scored):
-    from espnet2_sop.scoring.output import report as one_report
     from espnet2_sop.scoring.record import compare_records, read_record
-    from espnet2_sop.scoring.table import breakdowns, flat, report, result_row
+    from espnet2_sop.scoring.tables.one_set import report as one_report
+    from espnet2_sop.scoring.tables.results import breakdowns, flat, report, result_row
 
     def use():
         record = read_record(scored / "score.json")
@@ -276,7 +276,7 @@ def test_scores(fuzzing, scored):
 
 def test_entries(fuzzing, scored, tmp_path):
     """`table --append` keeps what was in the file, and reads what others have left in the experiment."""
-    from espnet2_sop.scoring.entry import decoders, entry_name, run_row
+    from espnet2_sop.scoring.tables.entry import decoders, entry_name, run_row
 
     speed = written(scored / "speed.json", json.dumps({"real_time_factor": 0.1, "gpu": None, "threads": 2}))
     fuzzing.fuzz(speed, lambda: decoders(tmp_path / "exp"))
@@ -285,7 +285,7 @@ def test_entries(fuzzing, scored, tmp_path):
 
 
 def test_results_file_of_others_is_appended_to(fuzzing, scored, tmp_path):
-    from espnet2_sop.scoring.entry import append_entry
+    from espnet2_sop.scoring.tables.entry import append_entry
 
     results = tmp_path / "R.md"
     results.write_bytes(b"\xef\xbb\xbf# \xc3\xa4\r\n<!-- entry x -->\0\x1b[31m" + b"x" * 10000)

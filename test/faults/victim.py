@@ -24,7 +24,7 @@ def warm_up() -> None:
     import espnet2_sop.mixture.prepare
     import espnet2_sop.report.page
     import espnet2_sop.scoring.record
-    import espnet2_sop.scoring.table
+    import espnet2_sop.scoring.tables.results
     import espnet2_sop.training.espnet_sot
     import espnet2_sop.training.frame_cache.fill
     import espnet2_sop.training.task  # noqa: F401

@@ -7,7 +7,7 @@ import pytest
 from espnet2_sop.report.experiment import read_experiment
 from espnet2_sop.report.figures import COLOURS, Figure, Panel, make_looks, panel_svg, save_figure, upper_limit
 from espnet2_sop.report.plots import overlap_groups, quality_groups, rate_of, score_figures
-from espnet2_sop.scoring.table import SYSTEMS, system_rank
+from espnet2_sop.scoring.tables.results import SYSTEMS, system_rank
 
 VARIANTS = [
     "sop_confidence",

@@ -5,7 +5,7 @@ import pytest
 from espnet2_sop.report.experiment import read_experiment
 from espnet2_sop.report.figures import make_looks
 from espnet2_sop.report.markup import from_markdown, inline, mark, rate_cell
-from espnet2_sop.scoring.table import report, result_row
+from espnet2_sop.scoring.tables.results import report, result_row
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import read_kaldi, write_kaldi
 from espnet2_sop.report import gallery
 from espnet2_sop.report import page as page_module
-from espnet2_sop.scoring.prompt_quality import KEYS
+from espnet2_sop.scoring.prompt.quality import KEYS
 from espnet2_sop.scoring.record import score, write_record
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -219,10 +219,10 @@ def test_a_decoder_that_loops(experiment, references, add_result, undrawn):
 
 
 def test_prompt_quality(experiment, undrawn):
-    fates = {"kept": 60.59, "repaired": 10.31, "broken": 6.41, "still_wrong": 22.7}
+    shares = {"kept": 60.59, "repaired": 10.31, "broken": 6.41, "still_wrong": 22.7}
     quality = dict.fromkeys((*KEYS, "by_prompt_quality", "per_mixture")) | {
         "correlation": {"spearman": {"value": 0.555, "interval": [0.419, 0.669]}},
-        "words": {"all": {"shares": fates}, "overlapped": None},
+        "words": {"all": {"shares": shares}, "overlapped": None},
         "onset_error": {"bias": 107.2, "mean_absolute": 116.8, "missed": 0, "talkers": 450},
     }
     path = experiment / "decode" / "sop" / "test_2mix_noisy" / "prompt_quality.json"

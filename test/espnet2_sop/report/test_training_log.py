@@ -35,8 +35,8 @@ def test_other_lines_and_progress_before_the_results():
         "epoch results: none",
         "1epoch:train:1-10batch: loss=9",
     ]
-    epochs, facts = parse_log(lines)
-    assert list(epochs) == [1] and epochs[1]["valid"] == {"acc": 0.5} and facts == {}
+    epochs, details = parse_log(lines)
+    assert list(epochs) == [1] and epochs[1]["valid"] == {"acc": 0.5} and details == {}
 
 
 def test_stage_0_is_a_stage_and_no_baseline(recipe, experiment, add_training):
@@ -54,7 +54,7 @@ def test_runs_of_an_experiment(experiment):
     assert runs[0].curve("train", "loss") == ([1, 2, 3], [1.0, 0.5, pytest.approx(1 / 3)])
     assert runs[0].curve("valid", "ter") == ([], [])
     assert runs[0].seconds == pytest.approx(3 * 64.5)
-    assert runs[0].facts == {"torch": "2.14.1+cu130", "cuda": "True", "parameters": "9.99 M", "trainable": "86.21 K"}
+    assert runs[0].details == {"torch": "2.14.1+cu130", "cuda": "True", "parameters": "9.99 M", "trainable": "86.21 K"}
     assert runs[0].config["optim_conf"] == {"lr": 0.002}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from espnet2_sop.scoring.breakdown import OVERLAP, bin_of, bins, break_down, group_rank, summary
 from espnet2_sop.scoring.metrics import METRICS
-from espnet2_sop.scoring.mixture_metadata import Facts
+from espnet2_sop.scoring.mixture_metadata import MixtureMetadata
 from espnet2_sop.scoring.rates import percent
 from espnet2_sop.scoring.score import score_set
 
@@ -19,8 +19,9 @@ def side():
 
 
 REF, HYP = side(), side()
-FACTS = {
-    key: Facts(RNG.random(), RNG.uniform(0, 3), RNG.uniform(1, 25), RNG.choice(["clean", "noisy", None])) for key in REF
+METADATA = {
+    key: MixtureMetadata(RNG.random(), RNG.uniform(0, 3), RNG.uniform(1, 25), RNG.choice(["clean", "noisy", None]))
+    for key in REF
 }
 
 
@@ -35,7 +36,7 @@ def test_bins():
 
 def test_groups_add_up_to_the_set():
     score = score_set(REF, HYP)
-    whole, parts = break_down(score, FACTS)
+    whole, parts = break_down(score, METADATA)
     assert list(parts) == ["talkers", "condition", "overlap", "onset_gap", "duration", "slot"]
     for metric in METRICS:
         total = score.total(metric)
@@ -50,13 +51,13 @@ def test_groups_add_up_to_the_set():
     for count in ("errors", "words"):
         assert sum(slot["cpwer"][count] for slot in parts["slot"].values()) == getattr(score.total("cpwer"), count)
     assert sum(group["mixtures"] for group in parts["overlap"].values()) == 40  # of two or more talkers
-    known = [key for key in REF if FACTS[key].condition]
+    known = [key for key in REF if METADATA[key].condition]
     assert sum(group["mixtures"] for group in parts["condition"].values()) == len(known)
 
 
 def test_a_group_has_the_scores_of_its_mixtures_alone():
-    _, parts = break_down(score_set(REF, HYP), FACTS)
-    ids = [key for key in REF if REF[key].count("<sc>") and 0.2 < FACTS[key].overlap <= 0.5]
+    _, parts = break_down(score_set(REF, HYP), METADATA)
+    ids = [key for key in REF if REF[key].count("<sc>") and 0.2 < METADATA[key].overlap <= 0.5]
     alone = score_set({key: REF[key] for key in ids}, {key: HYP[key] for key in ids})
     group = parts["overlap"]["0.2 - 0.5"]
     assert group["mixtures"] == len(ids)
@@ -70,7 +71,7 @@ def test_a_group_has_the_scores_of_its_mixtures_alone():
 
 def test_slots_follow_the_reference_and_surplus_talkers_are_apart():
     score = score_set({"a": "one two <sc> three", "b": "four"}, {"a": "three <sc> one six <sc> x y", "b": ""})
-    _, parts = break_down(score, {"a": Facts(), "b": Facts()})
+    _, parts = break_down(score, {"a": MixtureMetadata(), "b": MixtureMetadata()})
     assert list(parts) == ["talkers", "slot"]  # nothing else is known
     slots = {name: (g["mixtures"], g["cpwer"]["errors"], g["cpwer"]["words"]) for name, g in parts["slot"].items()}
     assert slots == {"1": (2, 2, 3), "2": (1, 0, 1), "surplus": (1, 2, 0)}
@@ -79,12 +80,12 @@ def test_slots_follow_the_reference_and_surplus_talkers_are_apart():
 
 def test_a_set_without_talkers():
     score = score_set({"a": ""}, {"a": "one"})
-    whole, parts = break_down(score, {"a": Facts()})
+    whole, parts = break_down(score, {"a": MixtureMetadata()})
     assert whole["cpwer"]["rate"] is None and whole["cpwer"]["insertions"] == 1
     assert list(parts["talkers"]) == ["0"] and list(parts["slot"]) == ["surplus"]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_one_mixture_has_no_width(metric):
-    whole, _ = break_down(score_set({"a": "x y"}, {"a": "x"}), {"a": Facts()})
+    whole, _ = break_down(score_set({"a": "x y"}, {"a": "x"}), {"a": MixtureMetadata()})
     assert whole[metric]["interval"] == [50.0, 50.0]

@@ -10,7 +10,7 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import write_kaldi
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.manifest import Mixture, Noise, Recording, Source
-from espnet2_sop.scoring.mixture_metadata import Facts, overlap_ratio, read_facts, smallest_gap
+from espnet2_sop.scoring.mixture_metadata import MixtureMetadata, overlap_ratio, read_metadata, smallest_gap
 from espnet2_sop.scoring.transcripts import Utterance, read_transcripts
 
 SPANS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20), st.integers(0, 10)), max_size=5)
@@ -25,28 +25,30 @@ MIXTURES = [
     Mixture("m2", (source(0, 2, "a"),)),
     Mixture("m3", (source(0, 2, "a"), source(2.5, 2, "b")), recording=Recording("r.wav")),
 ]
-FACTS = {"m1": (0.5, 1.0, 5.0), "m2": (0.0, None, 2.0), "m3": (0.0, 2.5, 4.5)}
+METADATA = {"m1": (0.5, 1.0, 5.0), "m2": (0.0, None, 2.0), "m3": (0.0, 2.5, 4.5)}
 
 
 @pytest.mark.parametrize(("condition", "conditions"), [("noisy", ["noisy"] * 3), ("both", ["noisy", "clean", None])])
 def test_tables_of_a_data_directory(tmp_path, condition, conditions):
     write_data_dir(MIXTURES, tmp_path, condition)
-    facts = read_facts(tmp_path, read_transcripts(tmp_path), condition)
-    assert facts == {key: Facts(*FACTS[key], known) for key, known in zip(FACTS, conditions, strict=True)}
+    metadata = read_metadata(tmp_path, read_transcripts(tmp_path), condition)
+    assert metadata == {
+        key: MixtureMetadata(*METADATA[key], known) for key, known in zip(METADATA, conditions, strict=True)
+    }
 
 
 def test_times_give_the_same(tmp_path):
     write_data_dir(MIXTURES, tmp_path, "clean")
     path = tmp_path / "ref.seglst.json"
-    facts = read_facts(path, read_transcripts(path), "unspecified")
-    assert facts == {key: Facts(*known) for key, known in FACTS.items()}
+    metadata = read_metadata(path, read_transcripts(path), "unspecified")
+    assert metadata == {key: MixtureMetadata(*known) for key, known in METADATA.items()}
 
 
 def test_what_is_not_there_is_unknown(tmp_path):
     write_kaldi(tmp_path / "text", [("a", "B")])
-    assert read_facts(tmp_path, read_transcripts(tmp_path), "clean") == {"a": Facts(condition="clean")}
+    assert read_metadata(tmp_path, read_transcripts(tmp_path), "clean") == {"a": MixtureMetadata(condition="clean")}
     (tmp_path / "x.json").write_text(json.dumps([{"session_id": "a", "speaker": "b", "words": "c"}]))
-    assert read_facts(tmp_path / "x.json", read_transcripts(tmp_path / "x.json"), "") == {"a": Facts()}
+    assert read_metadata(tmp_path / "x.json", read_transcripts(tmp_path / "x.json"), "") == {"a": MixtureMetadata()}
 
 
 @given(SPANS)
@@ -67,8 +69,8 @@ def test_bad_tables(tmp_path):
     write_kaldi(tmp_path / "text", [("a", "B")])
     (tmp_path / "utt2overlap").write_text("a much\n")
     with pytest.raises(UserError, match="utt2overlap, line 1: 'much' are no numbers; prepare"):
-        read_facts(tmp_path, read_transcripts(tmp_path), "clean")
+        read_metadata(tmp_path, read_transcripts(tmp_path), "clean")
     (tmp_path / "utt2overlap").write_text("a 0.5\n")
     (tmp_path / "mixtures.jsonl").write_text('{"id": "a", "noise": null}\n{\n')
     with pytest.raises(UserError, match="mixtures.jsonl, line 2: broken JSON"):
-        read_facts(tmp_path, read_transcripts(tmp_path), "both")
+        read_metadata(tmp_path, read_transcripts(tmp_path), "both")

@@ -10,8 +10,8 @@ from espnet2_sop.io.files import read_kaldi
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
 from espnet2_sop.scoring.alignment import Aligned, align
-from espnet2_sop.scoring.error_propagation import Span
 from espnet2_sop.scoring.metrics import Talkers
+from espnet2_sop.scoring.prompt.error_propagation import Span
 from espnet2_sop.scoring.score import talker_words
 from espnet2_sop.text.ctm import TimedWord, read_ctm
 from espnet2_sop.text.serialized import normalize, split_talkers

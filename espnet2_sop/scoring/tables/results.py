@@ -9,8 +9,8 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.breakdown import DIMENSIONS, group_rank
 from espnet2_sop.scoring.metrics import METRICS, title
-from espnet2_sop.scoring.output import DASH, markdown, number, with_interval
 from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
+from espnet2_sop.scoring.tables.one_set import DASH, markdown, number, with_interval
 
 SYSTEMS = {  # rows in this order, each before its variants NAME_...; others after them by name
     "espnet_sot": "ESPnet's own Conformer and Transformer from filterbanks to characters",

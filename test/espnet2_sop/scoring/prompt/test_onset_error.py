@@ -1,7 +1,7 @@
 import pytest
 
 from espnet2_sop.scoring.alignment import align
-from espnet2_sop.scoring.onset_error import onset_errors, summarize_onsets
+from espnet2_sop.scoring.prompt.onset_error import onset_errors, summarize_onsets
 
 A, B, C = ["a", "b"], ["c", "d"], ["e", "f"]
 

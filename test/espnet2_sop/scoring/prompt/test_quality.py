@@ -10,8 +10,8 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import write_kaldi
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.manifest import Mixture, Source
-from espnet2_sop.scoring.prompt_quality import by_prompt_quality, read_record
-from espnet2_sop.scoring.prompt_summary import markdown_summary
+from espnet2_sop.scoring.prompt.quality import by_prompt_quality, read_record
+from espnet2_sop.scoring.prompt.summary import markdown_summary
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.text.ctm import TimedWord, write_ctm
 

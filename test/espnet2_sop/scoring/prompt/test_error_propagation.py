@@ -5,8 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_sop.scoring.alignment import align
-from espnet2_sop.scoring.error_propagation import FATES, count_fates, others_active, summarize_fates, word_times
 from espnet2_sop.scoring.metrics import cpwer
+from espnet2_sop.scoring.prompt.error_propagation import (
+    OUTCOMES,
+    count_propagation,
+    others_active,
+    summarize_propagation,
+    word_times,
+)
 
 TALKERS = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=6), max_size=3)
 
@@ -17,7 +23,7 @@ def talkers(text):
 
 def counted(ref, prompt, final):
     ref = talkers(ref)
-    return +count_fates(ref, align(ref, talkers(prompt)), align(ref, talkers(final)))["all"]
+    return +count_propagation(ref, align(ref, talkers(prompt)), align(ref, talkers(final)))["all"]
 
 
 @pytest.mark.parametrize(
@@ -48,10 +54,10 @@ def test_cases_made_by_hand(ref, prompt, final, expected):
 
 @given(TALKERS, TALKERS, TALKERS)
 def test_totals_add_up(ref, prompt, final):
-    """Every word has one fate; right words and insertions of prompt and final text are those that cpWER counts."""
-    counts = count_fates(ref, align(ref, prompt), align(ref, final))["all"]
+    """Every word has one outcome; right words and insertions of prompt and final text are those that cpWER counts."""
+    counts = count_propagation(ref, align(ref, prompt), align(ref, final))["all"]
     before, after = cpwer(ref, prompt), cpwer(ref, final)
-    assert sum(counts[name] for name in FATES) == sum(map(len, ref))
+    assert sum(counts[name] for name in OUTCOMES) == sum(map(len, ref))
     assert counts["kept"] + counts["broken"] == before.words - before.substitutions - before.deletions
     assert counts["kept"] + counts["repaired"] == after.words - after.substitutions - after.deletions
     assert counts["copied"] <= counts["still_wrong"]
@@ -61,7 +67,7 @@ def test_totals_add_up(ref, prompt, final):
 
 @given(TALKERS, TALKERS)
 def test_a_final_text_that_is_the_prompt_copies_everything(ref, prompt):
-    counts = count_fates(ref, align(ref, prompt), align(ref, prompt))["all"]
+    counts = count_propagation(ref, align(ref, prompt), align(ref, prompt))["all"]
     assert not counts["repaired"] + counts["broken"] + counts["inserted_removed"] + counts["inserted_new"]
     assert counts["copied"] == counts["still_wrong"]
 
@@ -70,7 +76,7 @@ def test_a_final_text_that_is_the_prompt_copies_everything(ref, prompt):
 def test_overlapped_and_single_are_all(ref, prompt, final, data):
     times = [sorted(data.draw(st.floats(-1, 6)) for _ in talker) for talker in prompt]
     spans = [(float(i), i + data.draw(st.floats(0.1, 4))) for i in range(len(ref))]
-    counts = count_fates(ref, align(ref, prompt), align(ref, final), spans, times)
+    counts = count_propagation(ref, align(ref, prompt), align(ref, final), spans, times)
     assert counts["overlapped"] + counts["single"] == Counter(
         {name: number for name, number in counts["all"].items() if name != "inserted_new" and number}
     )
@@ -80,7 +86,7 @@ def test_split_by_overlap():
     """Talker 1 from 0 to 2 s, talker 2 from 1 to 3 s: words before 1 s and from 2 s on are said alone."""
     ref, prompt, final = talkers("a b c | d e f"), talkers("a b x | d y e f"), talkers("a b c | d f")
     spans, times = [(0.0, 2.0), (1.0, 3.0)], [[0.5, 1.0, 1.9], [1.1, 1.5, 1.99, 2.0]]
-    counts = count_fates(ref, align(ref, prompt), align(ref, final), spans, times)
+    counts = count_propagation(ref, align(ref, prompt), align(ref, final), spans, times)
     assert +counts["overlapped"] == {"kept": 2, "repaired": 1, "broken": 1, "inserted_removed": 1}
     assert +counts["single"] == {"kept": 2}
 
@@ -108,12 +114,12 @@ def test_others_active_against_a_drawn_timeline(pieces, time, data):
 
 def test_summary_of_a_set():
     mixtures = [Counter(kept=6, repaired=1, still_wrong=1, copied=1, inserted_removed=1), Counter(kept=3, broken=1)] * 5
-    record = summarize_fates(mixtures)
+    record = summarize_propagation(mixtures)
     assert record["words"] == 60 and record["kept"] == 45 and "inserted_new" not in record
     assert record["shares"] == {"kept": 75, "repaired": 8.33, "broken": 8.33, "still_wrong": 8.33}
     assert record["repair_rate"] == 50 and record["copy_rate"] == 50 and record["removal_rate"] == 100
     assert record["break_rate"] == 10
     low, high = record["intervals"]["break_rate"]
     assert low < 10 < high
-    empty = summarize_fates([Counter()])
+    empty = summarize_propagation([Counter()])
     assert empty["words"] == 0 and empty["repair_rate"] is None and empty["intervals"]["kept"] is None

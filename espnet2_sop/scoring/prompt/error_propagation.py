@@ -29,7 +29,7 @@ from espnet2_sop.scoring.bootstrap import interval
 from espnet2_sop.scoring.metrics import Talkers
 from espnet2_sop.scoring.rates import percent
 
-FATES = ("kept", "repaired", "broken", "still_wrong")
+OUTCOMES = ("kept", "repaired", "broken", "still_wrong")
 NEW = "inserted_new"
 INSERTED = ("inserted_kept", "inserted_removed", NEW)
 RATES = {  # counts above and below the line
@@ -41,14 +41,14 @@ RATES = {  # counts above and below the line
 Span = tuple[float, float]
 
 
-def fate(right_before: bool, right_after: bool) -> str:
+def outcome(right_before: bool, right_after: bool) -> str:
     """The name of a reference word's way from prompt to final text."""
     if right_before:
         return "kept" if right_after else "broken"
     return "repaired" if right_after else "still_wrong"
 
 
-def count_fates(
+def count_propagation(
     ref: Talkers,
     prompt: Aligned,
     final: Aligned,
@@ -81,7 +81,7 @@ def count_fates(
         at = word_times(prompt, talker, spans[talker], times) if times is not None else [None] * len(words)
         for index, word in enumerate(words):
             before, after = prompt.word(talker, index), final.word(talker, index)
-            name = fate(before == word, after == word)
+            name = outcome(before == word, after == word)
             add([name, "copied"] if name == "still_wrong" and before == after else [name], at[index], talker)
     for talker in (*range(len(ref)), None):
         left = Counter(final.talkers[t][i] for t, i in final.inserted(talker))
@@ -109,25 +109,25 @@ def others_active(spans: Sequence[Span], time: float, talker: int | None) -> boo
     return sum(active) > 1 if talker is None else any(a for i, a in enumerate(active) if i != talker)
 
 
-def summarize_fates(counts: Sequence[Counter[str]]) -> dict[str, Any]:
+def summarize_propagation(counts: Sequence[Counter[str]]) -> dict[str, Any]:
     """Totals over mixtures.
 
     Args:
         counts: Of each mixture.
 
     Returns:
-        "words" (reference words), the counts, "shares" of FATES in percent of the words, RATES in percent, and the
+        "words" (reference words), the counts, "shares" of OUTCOMES in percent of the words, RATES in percent, and the
         "intervals" of shares and rates.
     """
     total = sum(counts, Counter())
-    words = sum(total[name] for name in FATES)
-    names = [name for name in (*FATES, "copied", *INSERTED) if name != NEW or any(NEW in count for count in counts)]
+    words = sum(total[name] for name in OUTCOMES)
+    names = [name for name in (*OUTCOMES, "copied", *INSERTED) if name != NEW or any(NEW in count for count in counts)]
     record: dict[str, Any] = {"words": words} | {name: total[name] for name in names}
     rates, limits = {}, {}
-    for name, (above, below) in ({name: ((name,), FATES) for name in FATES} | RATES).items():
+    for name, (above, below) in ({name: ((name,), OUTCOMES) for name in OUTCOMES} | RATES).items():
         top, bottom = ([sum(count[n] for n in names) for count in counts] for names in (above, below))
         rates[name] = percent(sum(top) / sum(bottom)) if sum(bottom) else None
         ends = interval(top, bottom)
         limits[name] = ends and [percent(end) for end in ends]
-    shares = {name: rates.pop(name) for name in FATES}
+    shares = {name: rates.pop(name) for name in OUTCOMES}
     return record | {"shares": shares} | rates | {"intervals": limits}

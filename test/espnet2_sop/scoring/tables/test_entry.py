@@ -8,7 +8,7 @@ import yaml
 
 from espnet2_sop.bin import cli, score
 from espnet2_sop.io.files import write_kaldi
-from espnet2_sop.scoring.entry import append_entry, commit
+from espnet2_sop.scoring.tables.entry import append_entry, commit
 
 REF = {f"m{i}": "ONE TWO <sc> THREE" for i in range(4)}
 CONFIG = {

@@ -1,7 +1,7 @@
 """`prompt_quality.json`: how the quality of the serialized output prompt (SOP) goes with the final text.
 
-Prompt and final text are scored alike, by cpWER. Rates, shares and intervals are in percent, times in ms. Read
-`word_fates` for what happens to single words and `onset_error` for the talkers' starts.
+Prompt and final text are scored alike, by cpWER. Rates, shares and intervals are in percent, times in ms. See
+`error_propagation` for what happens to single words and `onset_error` for the talkers' starts.
 
 A mixture that is hard for the heads is hard for the LLM, too, so that a correlation alone does not show that the LLM
 follows its prompt. The control is a system that wrote its text without this prompt, such as `sot_continued`: the same
@@ -19,10 +19,10 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, read_kaldi
 from espnet2_sop.scoring.alignment import align
 from espnet2_sop.scoring.breakdown import summary
-from espnet2_sop.scoring.correlation import correlations
-from espnet2_sop.scoring.error_propagation import count_fates, summarize_fates
-from espnet2_sop.scoring.onset_error import onset_errors, summarize_onsets
-from espnet2_sop.scoring.prompt_input import PromptedMixture, read_prompts
+from espnet2_sop.scoring.prompt.correlation import correlations
+from espnet2_sop.scoring.prompt.error_propagation import count_propagation, summarize_propagation
+from espnet2_sop.scoring.prompt.input import PromptedMixture, read_prompts
+from espnet2_sop.scoring.prompt.onset_error import onset_errors, summarize_onsets
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import json_lines, read_json
 from espnet2_sop.scoring.score import score_set, talker_words
@@ -117,10 +117,10 @@ def follow_prompt(
         "final", "correlation", "by_prompt_quality" and "words" of `prompt_quality.json`.
     """
     texts = read_kaldi(path)
-    fates = []
+    counts_of_mixtures = []
     for key, mixture in mixtures.items():
         aligned = align(mixture.ref, talker_words(texts.get(key, "")))
-        fates.append(count_fates(mixture.ref, mixture.prompt, aligned, mixture.spans, mixture.times))
+        counts_of_mixtures.append(count_propagation(mixture.ref, mixture.prompt, aligned, mixture.spans, mixture.times))
     regions = ("all", "overlapped", "single")
     pairs = [(prompt[key], final[key]) for key in mixtures if prompt[key].words]
     return {
@@ -128,7 +128,9 @@ def follow_prompt(
         "correlation": correlations([p.rate for p, _ in pairs], [f.rate for _, f in pairs]),
         "by_prompt_quality": by_prompt_quality(pairs),
         "words": {
-            region: summarize_fates([counts[region] for counts in fates]) if region in fates[0] else None
+            region: summarize_propagation([counts[region] for counts in counts_of_mixtures])
+            if region in counts_of_mixtures[0]
+            else None
             for region in regions
         },
     }

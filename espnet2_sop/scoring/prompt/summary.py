@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from espnet2_sop.scoring.table import DASH, markdown, number, with_interval
+from espnet2_sop.scoring.tables.results import DASH, markdown, number, with_interval
 
 Record = dict[str, Any]
 REGIONS = {"all": "all words", "overlapped": "overlapped", "single": "one talker at a time"}

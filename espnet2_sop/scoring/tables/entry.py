@@ -15,9 +15,9 @@ from espnet2_sop import __version__
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, open_text, read_yaml
 from espnet2_sop.io.json_shapes import read_json
-from espnet2_sop.scoring.output import DASH, markdown
 from espnet2_sop.scoring.record import Record
-from espnet2_sop.scoring.table import gather, main_tables, result_row
+from espnet2_sop.scoring.tables.one_set import DASH, markdown
+from espnet2_sop.scoring.tables.results import gather, main_tables, result_row
 
 PACKAGES = ("torch", "espnet", "transformers", "peft")
 SPEED = {"real_time_factor": float, "gpu": (str, None), "threads": int}  # of speed.json

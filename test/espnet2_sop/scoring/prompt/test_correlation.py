@@ -4,7 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet2_sop.scoring.correlation import bootstrap_interval, correlations, mean_ranks, pearson, spearman
+from espnet2_sop.scoring.prompt.correlation import bootstrap_interval, correlations, mean_ranks, pearson, spearman
 
 VALUES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=30)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.breakdown import DIMENSIONS
 from espnet2_sop.scoring.metrics import title
-from espnet2_sop.scoring.mixture_metadata import Facts
+from espnet2_sop.scoring.mixture_metadata import MixtureMetadata
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import Record
 
 DASH = "–"
 COUNTS = tuple(ErrorCount.__dataclass_fields__)
-FACTS = tuple(Facts.__dataclass_fields__)
+METADATA = tuple(MixtureMetadata.__dataclass_fields__)
 
 
 def number(rate: float | None) -> str:
@@ -100,9 +100,9 @@ def write_csv(path: Path, record: Record) -> None:
     with atomic_write(path) as f:
         table = csv.writer(f, lineterminator="\n")
         counts = [f"{metric}_{count}" for metric in metrics for count in COUNTS]
-        table.writerow(["id", "talkers", "hypothesis_talkers", *FACTS, *counts])
+        table.writerow(["id", "talkers", "hypothesis_talkers", *METADATA, *counts])
         for key, row in record["per_mixture"].items():
-            known = [row.get(fact, "") for fact in FACTS]
+            known = [row.get(name, "") for name in METADATA]
             table.writerow([key, *row["talkers"], *known, *(count for metric in metrics for count in row[metric])])
 
 

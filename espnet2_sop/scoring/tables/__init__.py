@@ -1,0 +1,1 @@
+"""Scores as Markdown and CSV: of one set, and of all systems and sets of an experiment."""
