@@ -114,7 +114,7 @@ def test_a_recording_too_long_for_the_llm_does_not_stop_the_others(package, reco
     def small(*args, **kwargs):
         speech2text = opened(*args, **kwargs)
         llm = speech2text.decoder.model.llm.base.config
-        llm.max_position_embeddings = 14
+        llm.max_position_embeddings = 32
         return speech2text
 
     monkeypatch.setattr(Speech2Text, "from_pretrained", small)
