@@ -1,13 +1,9 @@
 """If this fails, the benchmark of decoding does not run."""
 
-import importlib.util
-from pathlib import Path
+import decoding
 
 
 def test_the_benchmark_runs_at_a_tiny_size(monkeypatch, capfd):
-    spec = importlib.util.spec_from_file_location("decoding", Path(__file__).parent / "decoding.py")
-    decoding = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(decoding)
     argv = ["--shape", "tiny", "--prompt", "8", "--tokens", "9", "--number", "3", "--repeat", "1", "--errors", "0", "1"]
     monkeypatch.setattr("sys.argv", ["decoding.py", *argv, "--batch_sizes", "1", "2"])
     decoding.main()

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 
+import fuzzing
 import numpy as np
 import pytest
 import soundfile
@@ -74,7 +75,7 @@ def test_all_stages_but_the_model(prepared, capsys, monkeypatch):
     ("name", "legal"), [("a b", False), ("a\tb", False), ("a\nb", False), ("\x1b[1m", False), ("a\u200bb", False),
                         ("", False), ("../a", True), ("a/b", True), *((name, True) for name in IDS)],
 )  # fmt: skip
-def test_what_an_id_may_be(tmp_path, fuzzing, name, legal):
+def test_what_an_id_may_be(tmp_path, name, legal):
     """Data directories take any characters that can be seen but no blanks; names of WAV files no slash, either."""
     from espnet2_sop.mixture.corpora.stored import store_mixtures
     from espnet2_sop.mixture.datadir import write_data_dir
@@ -92,7 +93,7 @@ def test_what_an_id_may_be(tmp_path, fuzzing, name, legal):
     assert len(list(tmp_path.rglob("*.wav"))) == 1 + stored
 
 
-def test_no_recording_is_a_command(tmp_path, fuzzing):
+def test_no_recording_is_a_command(tmp_path):
     """Kaldi's tools run what ends in a pipe."""
     from espnet2_sop.mixture.datadir import write_data_dir
     from espnet2_sop.mixture.manifest import Mixture, Recording, Source

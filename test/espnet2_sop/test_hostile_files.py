@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import fuzzing
 import pytest
 
 from espnet2_sop.io.files import read_kaldi, read_yaml, write_kaldi
@@ -46,12 +47,12 @@ def recording(corpus, tmp_path):
     return path
 
 
-def test_tables(fuzzing, tmp_path):
+def test_tables(tmp_path):
     table = written(tmp_path / "text", "a ONE <sc> TWO\nb\nc DREI\n")
     fuzzing.fuzz(table, lambda: write_kaldi(tmp_path / "copy", read_kaldi(table).items()))
 
 
-def test_yaml(fuzzing, tmp_path):
+def test_yaml(tmp_path):
     path = written(tmp_path / "c.yaml", "a: &x {b: [1, 2.5, null], c: yes}\nd: *x\n'e': 2001-01-01\nf: |\n  text\n")
     fuzzing.fuzz(path, lambda: read_yaml(path))
 
@@ -73,7 +74,7 @@ def test_yaml(fuzzing, tmp_path):
         "a: " + "9" * 5000,
     ],
 )
-def test_yaml_bombs_and_tags(fuzzing, tmp_path, text):
+def test_yaml_bombs_and_tags(tmp_path, text):
     path = written(tmp_path / "c.yaml", text)
     assert not fuzzing.accepts(lambda: read_yaml(path), path)
 
@@ -81,12 +82,12 @@ def test_yaml_bombs_and_tags(fuzzing, tmp_path, text):
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, "[1, NaN]", '"\\ud800"', "9" * 5000, "[" * 60 + "]" * 60, "", "{'a': 1}"]
 )
-def test_json_that_is_none(fuzzing, tmp_path, text):
+def test_json_that_is_none(tmp_path, text):
     path = written(tmp_path / "x.json", text)
     assert not fuzzing.accepts(lambda: read_json(path), path)
 
 
-def test_manifests(fuzzing, tmp_path):
+def test_manifests(tmp_path):
     path = tmp_path / "mixtures.jsonl"
     write_manifest(path, mixtures())
 
@@ -100,7 +101,7 @@ def test_manifests(fuzzing, tmp_path):
     fuzzing.fuzz(path, use, json_lines=True)
 
 
-def test_data_directories(fuzzing, tmp_path):
+def test_data_directories(tmp_path):
     """`validate` names problems, each in one line, and never fails itself."""
     from espnet2_sop.bin.validate import validate
     from espnet2_sop.mixture.datadir import write_data_dir
@@ -111,7 +112,7 @@ def test_data_directories(fuzzing, tmp_path):
         fuzzing.fuzz(folder / name, lambda: validate(folder))
 
 
-def test_librimix(fuzzing, corpus, tmp_path):
+def test_librimix(corpus, tmp_path):
     from espnet2_sop.mixture.corpora.librimix import read_librimix, read_metadata
     from espnet2_sop.mixture.corpora.offsets import draw_offsets
 
@@ -127,14 +128,14 @@ def test_librimix(fuzzing, corpus, tmp_path):
     fuzzing.fuzz(path, offsets)
 
 
-def test_librispeech_texts(fuzzing, tmp_path):
+def test_librispeech_texts(tmp_path):
     from espnet2_sop.mixture.simulation.pool import transcripts
 
     path = written(tmp_path / "1-1.trans.txt", "1-1-0001 ONE TWO\n1-1-0002 THREE\n")
     fuzzing.fuzz(path, lambda: transcripts.__wrapped__(tmp_path))
 
 
-def test_librispeechmix(fuzzing, corpus, tmp_path):
+def test_librispeechmix(corpus, tmp_path):
     from espnet2_sop.mixture.corpora.librispeechmix import read_librispeechmix
 
     wavs = sorted((corpus.speech / "train-mini").rglob("*.flac"))[:2]
@@ -150,7 +151,7 @@ def regions(spans):
     cut_regions(style_texts(spans, "as_is"), RegionConfig(0.0, 20.0, 3))
 
 
-def test_stm_of_recordings(fuzzing, recording, tmp_path):
+def test_stm_of_recordings(recording, tmp_path):
     from espnet2_sop.mixture.corpora.stm import read_stm
 
     path = written(tmp_path / "r.stm", ";; comment\nr 1 s 0.0 0.3 <o,f0> ONE TWO\nr 1 t 0.2 0.45 THREE\n")
@@ -159,7 +160,7 @@ def test_stm_of_recordings(fuzzing, recording, tmp_path):
     fuzzing.fuzz(path, lambda: read_stm(path, recording.parent))
 
 
-def test_kaldi_directories(fuzzing, recording, tmp_path):
+def test_kaldi_directories(recording, tmp_path):
     from espnet2_sop.mixture.corpora.kaldi import read_kaldi_dir
 
     folder = tmp_path / "kaldi"
@@ -175,7 +176,7 @@ def test_kaldi_directories(fuzzing, recording, tmp_path):
         fuzzing.fuzz(folder / name, use)
 
 
-def test_lhotse(fuzzing, recording, tmp_path):
+def test_lhotse(recording, tmp_path):
     from espnet2_sop.mixture.corpora.lhotse import read_lhotse
 
     source = {"type": "file", "channels": [0], "source": str(recording)}
@@ -186,7 +187,7 @@ def test_lhotse(fuzzing, recording, tmp_path):
     fuzzing.fuzz(supervisions, use, json_lines=True)
 
 
-def test_simulations(fuzzing, write_rule, tmp_path):
+def test_simulations(write_rule, tmp_path):
     """Whatever the rule and its pools say, mixtures are drawn, or one line says why not."""
     from espnet2_sop.mixture.simulation.pool import NoiseFile, Utterance, write_pool
     from espnet2_sop.mixture.simulation.rule import Simulation
@@ -216,7 +217,7 @@ def test_simulations(fuzzing, write_rule, tmp_path):
                                {"session_id": "b", "speaker": 1, "words": "two"}])),
     ],
 )  # fmt: skip
-def test_transcripts(fuzzing, tmp_path, name, text):
+def test_transcripts(tmp_path, name, text):
     from espnet2_sop.scoring.mixture_metadata import read_metadata
     from espnet2_sop.scoring.transcripts import read_transcripts, words_of_talkers
 
@@ -230,7 +231,7 @@ def test_transcripts(fuzzing, tmp_path, name, text):
     fuzzing.fuzz(path, use)
 
 
-def test_metadata(fuzzing, tmp_path):
+def test_metadata(tmp_path):
     from espnet2_sop.report.experiment import optional_numbers
     from espnet2_sop.scoring.mixture_metadata import conditions_of, numbers
 
@@ -241,7 +242,7 @@ def test_metadata(fuzzing, tmp_path):
     fuzzing.fuzz(tmp_path / "mixtures.jsonl", lambda: conditions_of(tmp_path / "mixtures.jsonl"), json_lines=True)
 
 
-def test_words_with_times(fuzzing, tmp_path):
+def test_words_with_times(tmp_path):
     from espnet2_sop.text.ctm import read_ctm, write_ctm
 
     path = written(tmp_path / "prompt.ctm", "a 1 0.10 0.02 one 0.90\na 2 0.50 0.02 two 1.00\n")
@@ -261,7 +262,7 @@ def scored(tmp_path):
     return folder
 
 
-def test_scores(fuzzing, scored):
+def test_scores(scored):
     from espnet2_sop.scoring.record import compare_records, read_record
     from espnet2_sop.scoring.tables.one_set import report as one_report
     from espnet2_sop.scoring.tables.results import breakdowns, flat, report, result_row
@@ -274,7 +275,7 @@ def test_scores(fuzzing, scored):
     fuzzing.fuzz(scored / "score.json", use)
 
 
-def test_entries(fuzzing, scored, tmp_path):
+def test_entries(scored, tmp_path):
     """`table --append` keeps what was in the file, and reads what others have left in the experiment."""
     from espnet2_sop.scoring.tables.entry import decoders, entry_name, run_row
 
@@ -284,7 +285,7 @@ def test_entries(fuzzing, scored, tmp_path):
     fuzzing.fuzz(run, lambda: (run_row("sot", run), entry_name([], {"sot": run})))
 
 
-def test_results_file_of_others_is_appended_to(fuzzing, scored, tmp_path):
+def test_results_file_of_others_is_appended_to(scored, tmp_path):
     from espnet2_sop.scoring.tables.entry import append_entry
 
     results = tmp_path / "R.md"
@@ -296,7 +297,7 @@ def test_results_file_of_others_is_appended_to(fuzzing, scored, tmp_path):
     assert results.read_bytes() == b"\xff"
 
 
-def test_training_logs(fuzzing, tmp_path):
+def test_training_logs(tmp_path):
     from espnet2_sop.report.training_log import read_run
 
     line = "INFO: 1epoch results: [train] loss=0.4, time=1 minute and 2.5 seconds, total_count=100, [valid] loss=0.5\n"
@@ -304,7 +305,7 @@ def test_training_logs(fuzzing, tmp_path):
     fuzzing.fuzz(log, lambda: read_run(log.parent))
 
 
-def test_vocabularies(fuzzing, tmp_path):
+def test_vocabularies(tmp_path):
     from types import SimpleNamespace
 
     from espnet2_sop.text.vocabulary import load_vocabulary, save_vocabulary
@@ -321,7 +322,7 @@ def test_vocabularies(fuzzing, tmp_path):
     fuzzing.fuzz(path, use)
 
 
-def test_what_the_package_wrote_itself(fuzzing, tmp_path):
+def test_what_the_package_wrote_itself(tmp_path):
     """Marks and memories that are broken are as if they were not there."""
     from espnet2_sop.io import done, provenance
     from espnet2_sop.mixture.corpora import stored
@@ -337,7 +338,7 @@ def test_what_the_package_wrote_itself(fuzzing, tmp_path):
     fuzzing.fuzz(cache, lambda: _known(cache))
 
 
-def test_names_that_are_no_files(fuzzing, tmp_path):
+def test_names_that_are_no_files(tmp_path):
     """Names of files with line breaks, escapes and bytes that are no text are shown in one line, too."""
     for name in ("a\nb", "\x1b[31mred", os.fsdecode(b"\xff"), "x" * 300, "a\0b"):
         for use in (read_kaldi, read_yaml, read_json, read_manifest):

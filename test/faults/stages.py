@@ -1,11 +1,15 @@
 """A whole experiment on the small corpus: the commands of the stages, with paths below the working directory."""
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import yaml
 
-TEST = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from fixtures.corpus import make_corpus
+from fixtures.data import RULE
+from fixtures.pretrained import save_encoder, save_llm
+
 AVERAGE = "valid.loss.ave.pth"
 BASE = {
     "downsampler_conf": {"output_size": 32},
@@ -28,23 +32,14 @@ STAGES = {
 }
 
 
-def load(path: Path):
-    """A conftest as a module."""
-    spec = importlib.util.spec_from_file_location("_".join(path.relative_to(TEST).with_suffix("").parts), path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def write_inputs(root: Path) -> None:
     """Writes what the experiment starts from: the corpus, pretrained parts and configurations."""
-    load(TEST / "conftest.py").make_corpus(root / "corpus")
-    tiny = load(TEST / "espnet2_sop/conftest.py")
+    make_corpus(root / "corpus")
     base = BASE | {
-        "encoder_conf": {"pretrained": tiny.save_encoder(root / "encoder")},
-        "llm_conf": {"pretrained": tiny.save_llm(root / "llm")},
+        "encoder_conf": {"pretrained": save_encoder(root / "encoder")},
+        "llm_conf": {"pretrained": save_llm(root / "llm")},
     }
-    (root / "rule.yaml").write_text(yaml.safe_dump(tiny.RULE))
+    (root / "rule.yaml").write_text(yaml.safe_dump(RULE))
     (root / "base.yaml").write_text(yaml.safe_dump(base))
     for name, conf in STAGES.items():
         (root / f"{name}.yaml").write_text(yaml.safe_dump({"model_conf": conf}))

@@ -1,5 +1,6 @@
 import json
 
+import fuzzing
 import pytest
 
 from espnet2_sop.decoding.decoder import Decoder, decode_set, require_mode
@@ -295,7 +296,7 @@ def test_oracle_must_be_named_so(model, tmp_path):
         require_named_oracle(model, "sop", tmp_path / "sop")
 
 
-def test_rows_that_are_none_of_an_interrupted_run_are_dropped(fuzzing, tmp_path):
+def test_rows_that_are_none_of_an_interrupted_run_are_dropped(tmp_path):
     """What is left is enough to write all files."""
     effort = {"passes": 2, "tokens": 3, "verified": 4, "accepted": 2}
     row = {"text": "one <sc> two", "prompt": "one <sc> two", "onsets": [0.0, 0.5], "words": [[1, 0.0, 0.1, "one", 0.9]]}
