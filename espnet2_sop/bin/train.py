@@ -12,6 +12,7 @@ from espnet2_sop.io.disk import written_to
 from espnet2_sop.io.errors import UserError, without_traceback
 from espnet2_sop.io.files import read_configs
 from espnet2_sop.io.locks import locked
+from espnet2_sop.training.schedule import derive_schedule
 
 # options that may change when a run goes on: they do not change what is learnt from which data
 FREE = re.compile(
@@ -43,6 +44,9 @@ or joint (everything at once).
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf
                                            keys of the parts, e.g. --model_conf tap=2
 
+  --warmup X                               learning rate of scheduler onecyclelr: it rises in this share of all updates
+                                           (below 1) or so many updates, then falls to nothing at the end; peak and
+                                           length follow from optim_conf.lr, max_epoch, num_iters_per_epoch, accum_grad
   --lr_scale_conf                          e.g. encoder=0.1: a part learns with a tenth of the learning rate
   --single_talker_epochs N                 the first epochs have one talker in every mixture
 
@@ -73,17 +77,25 @@ def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]
     """Takes the options of this command out of the arguments and merges all `--config FILE`.
 
     Returns:
-        The options (task, config, vocab_dir), the other arguments, and the merged configuration.
+        The options (task, config, vocab_dir, warmup), the other arguments, and the merged configuration.
 
     Raises:
-        UserError: A file is missing or is not YAML with keys and values.
+        UserError: A file is missing or is not YAML with keys and values, or an option has a wrong value.
     """
     parser = argparse.ArgumentParser(prog="espnet2-sop train", add_help=False, allow_abbrev=False)
     parser.add_argument("--task", choices=("sop", "asr"), default="sop")
     parser.add_argument("--config", action="append", default=[])
     parser.add_argument("--vocab_dir", type=Path)
+    parser.add_argument("--warmup", type=float)
+
+    def refuse(message: str):
+        raise UserError(message)
+
+    parser.error = refuse
     known, rest = parser.parse_known_args(argv)
     config = read_configs(known.config)
+    stated = config.pop("warmup", None)
+    known.warmup = stated if known.warmup is None else known.warmup
     if known.vocab_dir:
         config["ctc_vocab"] = str(known.vocab_dir / config.get("ctc_vocab", "llm"))
     return known, rest, config
@@ -181,6 +193,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.print_config:
         task.main(args=args)
         return
+    args.scheduler_conf = derive_schedule(args, known.warmup)
     alone = contextlib.nullcontext()
     if leads(args):
         alone = locked(args.output_dir, "training", "give another --output_dir")

@@ -222,7 +222,9 @@ def test_single_talkers_need_batches_of_mixtures():
         (["--optim_conf", "no_such=1"], "optim_conf: adamw refuses it .*no_such"),
         (["--optim_conf", "lr=-1.0"], "optim_conf: adamw refuses it .*learning rate"),
         (["--scheduler", "warmuplr", "--scheduler_conf", "no_such=1"], "scheduler_conf: warmuplr refuses it .*no_such"),
-        (["--scheduler", "onecyclelr", "--scheduler_conf", "max_lr=0.1"], "scheduler_conf: onecyclelr refuses it"),
+        (["--scheduler", "onecyclelr", "--scheduler_conf", "total_steps=0"], "scheduler_conf: onecyclelr refuses it"),
+        (["--scheduler", "onecyclelr", "--scheduler_conf", "max_lr=0.1"], "num_iters_per_epoch is missing: the length"),
+        (["--scheduler", "warmuplr", "--warmup", "0.1"], "warmup: only scheduler onecyclelr has it, not warmuplr"),
     ],
 )
 def test_optimizer_and_scheduler_refuse_in_one_line(train, tmp_path, options, message):
