@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
+import espnet2_sop
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, TESTS = ROOT / "espnet2_sop", ROOT / "test/espnet2_sop"
 
@@ -19,3 +23,8 @@ def test_a_newcomer_sees_few_rooms():
 def test_tests_stand_where_the_package_has_what_they_test():
     assert folders(TESTS, "test_*.py") - folders(PACKAGE, "*.py") == set()
     assert {name for name in folders(PACKAGE, "*.py") - folders(TESTS, "test_*.py") if "/" not in name} == set()
+
+
+def test_a_name_that_the_package_does_not_have():
+    with pytest.raises(AttributeError, match="module 'espnet2_sop' has no attribute 'nothing'"):
+        _ = espnet2_sop.nothing
