@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import sys
@@ -10,29 +9,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from espnet2_sop.io.errors import UserError
 
 NAME = ".lock"
 UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems without locks
 
-_held: set[int] = set()
 
-
-def _forget() -> None:
-    """A forked child, such as a process that reads data, must not keep the lock of a parent that was killed."""
-    for handle in _held:
-        os.close(handle)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-def _flock(handle: int, wait: bool) -> bool:
-    """Locks an open file; False if another has it."""
+def _acquire(lock: FileLock, wait: bool) -> bool:
+    """Takes a lock; False if another process has it. Where the file system has no locks, nothing is locked."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
+        lock.acquire(blocking=wait)
+    except Timeout:
         return False
     except OSError as error:
         if error.errno not in UNKNOWN:
@@ -48,9 +37,9 @@ def locked(folder: str | Path, doing: str, other: str, wait: bool = False) -> It
     `local_lock`); where there are none, nothing is locked.
 
     Args:
-        folder: Is made if it is missing; its `.lock` says who works in it, and stays.
+        folder: Made if it is missing. Its `.lock` names the process that works in it, and stays.
         doing: What the holder does, such as `training`.
-        other: What to do instead of it, for the message.
+        other: Advice for the message, such as `give another --out`.
         wait: Wait for the holder, and say so, instead of refusing.
 
     Raises:
@@ -58,42 +47,43 @@ def locked(folder: str | Path, doing: str, other: str, wait: bool = False) -> It
     """
     path = Path(folder) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    _held.add(handle)
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        if not _flock(handle, wait=False):
-            holder = os.pread(handle, 500, 0).decode(errors="replace").strip() or "another process"
+        if not _acquire(lock, wait=False):
+            holder = path.read_text(errors="replace")[:500].strip() or "another process"
             if not wait:
                 raise UserError(f"{folder}: {holder} works here; wait until it has ended, or end it, or {other}")
             print(f"{folder}: waiting for {holder}", file=sys.stderr, flush=True)
-            _flock(handle, wait=True)
+            _acquire(lock, wait=True)
         with contextlib.suppress(OSError):  # a full disk is no reason not to begin
-            os.ftruncate(handle, 0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
-            holder = f"{doing} of process {os.getpid()} on {socket.gethostname()}, since {since}\n"
-            os.pwrite(handle, holder.encode(), 0)
+            path.write_text(f"{doing} of process {os.getpid()} on {socket.gethostname()}, since {since}\n")
         yield
     finally:
-        if handle in _held:  # not in a forked child
-            _held.discard(handle)
-            os.close(handle)
+        lock.release()
 
 
 @contextlib.contextmanager
 def claimed(part: Path) -> Iterator[None]:
-    """Makes a temporary file for this process alone; waits while another writes it, takes over what a dead one left."""
+    """Reserves the name of a temporary file for this process; waits while another process writes it.
+
+    A file left by a process that was killed is taken over.
+    """
     while True:
-        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        _held.add(handle)
-        _flock(handle, wait=True)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(part)):
-                break
-        _held.discard(handle)  # the other has finished it, and it has another name now
-        os.close(handle)
+        handles: list[int] = []
+        lock = FileLock(part, fallback_to_soft=False, on_acquired=handles.append)
+        try:
+            _acquire(lock, wait=True)
+            if not handles or _is_at(handles[0], part):  # else the other has finished: its file has another name now
+                yield
+                return
+        finally:
+            lock.release()
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name."""
     try:
-        yield
-    finally:
-        if handle in _held:
-            _held.discard(handle)
-            os.close(handle)
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
