@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
 from espnet2_sop import __version__
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import read_yaml
 from espnet2_sop.io.json_shapes import read_json
 
+TASK = "automatic-speech-recognition"
 PAPER = "https://arxiv.org/abs/2509.04488"
 # licences of LLMs that what is built on them has to keep, by what is in the names of those models alone
 BINDING = {
@@ -115,7 +117,6 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
         options: What else is known.
     """
     licence = options.license or binding_license(parts)
-    metadata = yaml.safe_dump(card_metadata(parts, licence, options), sort_keys=False, allow_unicode=True)
     objective = config["model_conf"]["objective"]
     adapters = {"sot": ["sot"]}.get(objective, ["sot", "sop"])
     how = {
@@ -148,36 +149,43 @@ def model_card(config: dict, parts: list, parameters: int, options: CardOptions)
         if licence
         else "\nWhoever packed this model stated no licence. The pretrained parts have their own.\n",
     )
-    return f"---\n{metadata}---\n{text}"
+    return f"---\n{card_data(parts, licence, options)}\n---\n{text}"
 
 
-def card_metadata(parts: list, licence: str | None, options: CardOptions) -> dict:
-    """The YAML block on top of the card."""
-    metadata: dict = {"license": licence} if licence else {"license": "other", "license_name": "not-stated"}
-    if options.language:
-        metadata["language"] = list(options.language)
-    if bases := list(dict.fromkeys(part.name for part in parts if part.revision)):  # one Whisper can be both
-        metadata["base_model"] = bases
-    metadata |= {
-        "library_name": "espnet2_sop",
-        "pipeline_tag": "automatic-speech-recognition",
-        "tags": ["multi-talker", "overlapped-speech", "serialized-output-prompting", "speech", "lora"],
-    }
-    task = {"type": "automatic-speech-recognition", "name": "Multi-talker speech recognition"}
+def card_data(parts: list, licence: str | None, options: CardOptions) -> ModelCardData:
+    """The metadata on top of the card.
+
+    Args:
+        parts: The pretrained parts (`packing.Pretrained`).
+        licence: Identifier as the hub has them; None if none is known.
+        options: What else is known.
+    """
     results = [
-        {
-            "task": dict(task),  # a copy: YAML would write a reference
-            "dataset": {"name": row["test_set"], "type": row["test_set"]},
-            "metrics": [
-                {"type": "wer", "name": COLUMNS[key], "value": row[key]}
-                for key in ("cpwer", "order_wer")
-                if row[key] is not None
-            ],
-        }
+        EvalResult(
+            task_type=TASK,
+            task_name="Multi-talker speech recognition",
+            dataset_type=row["test_set"],
+            dataset_name=row["test_set"],
+            metric_type="wer",
+            metric_name=COLUMNS[key],
+            metric_value=row[key],
+        )
         for row in options.results
         if row["cpwer"] is not None
+        for key in ("cpwer", "order_wer")
+        if row[key] is not None
     ]
-    return metadata | ({"model-index": [{"name": options.name, "results": results}]} if results else {})
+    return ModelCardData(
+        license=licence or "other",
+        license_name=None if licence else "not-stated",
+        language=list(options.language) or None,
+        base_model=list(dict.fromkeys(part.name for part in parts if part.revision)) or None,  # Whisper can be both
+        library_name="espnet2_sop",
+        pipeline_tag=TASK,
+        tags=["multi-talker", "overlapped-speech", "serialized-output-prompting", "speech", "lora"],
+        model_name=options.name if results else None,
+        eval_results=results or None,
+    )
 
 
 def binding_license(parts: list) -> str | None:

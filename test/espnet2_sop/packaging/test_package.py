@@ -326,13 +326,13 @@ def test_hub_models_are_named_by_commit(tmp_path, monkeypatch):
     part = pretrained_part({"llm_conf": {"pretrained": name, "revision": "v1"}}, "llm_conf", False)
     assert part.revision == "v1", "not in the cache"
 
-    from espnet2_sop.packaging.model_card import CardOptions, binding_license, card_metadata
+    from espnet2_sop.packaging.model_card import CardOptions, binding_license, card_data
     from espnet2_sop.packaging.pack import packed_config
 
     config = packed_config({"llm_conf": {"pretrained": name}}, [part])
     assert config["llm_conf"] == {"pretrained": name, "revision": "v1", "tokenizer": "tokenizer"}
     assert binding_license([part]) == "llama3.2"
-    assert card_metadata([part], "llama3.2", CardOptions("x"))["base_model"] == [name]
+    assert card_data([part], "llama3.2", CardOptions("x"))["base_model"] == [name]
 
 
 @pytest.mark.parametrize(
