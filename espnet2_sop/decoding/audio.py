@@ -19,7 +19,7 @@ def read_recording(path: str | Path, channel: int | None = None) -> np.ndarray:
     """Reads a file of any format that libsndfile knows (WAV, FLAC, Ogg, MP3, ...).
 
     Args:
-        path: Audio file.
+        path: Audio file, `FILE.ark:OFFSET` of a Kaldi archive, or a `Command` of a wav.scp.
         channel: Index of the channel, from 0; None is the mean of all.
 
     Returns:
@@ -29,8 +29,9 @@ def read_recording(path: str | Path, channel: int | None = None) -> np.ndarray:
         UserError: Missing, unreadable, cut off, shorter than 0.1 s, without the channel, or with samples that are not
             finite.
     """
-    with open_audio(str(path)) as audio:
-        return read_open(audio, str(path), channel)
+    path = path if isinstance(path, str) else str(path)  # a `Command` stays one
+    with open_audio(path) as audio:
+        return read_open(audio, path, channel)
 
 
 def read_open(audio: soundfile.SoundFile, name: str, channel: int | None = None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Reading mono 16 kHz audio, with a bounded memory of what was read."""
 
+import io
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -9,6 +10,7 @@ import soundfile
 
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.kaldi_audio import Command, audio_exists, file_of, open_entry
 
 # Longer files are read in segments and not remembered: a cut from them is cheap, the whole is not.
 LONG_FILE = 600 * SAMPLE_RATE
@@ -17,15 +19,29 @@ LONG_FILE = 600 * SAMPLE_RATE
 def open_audio(path: str) -> soundfile.SoundFile:
     """Opens an audio file of any kind.
 
+    Args:
+        path: Audio file, `FILE.ark:OFFSET`, or a `Command`, which is run.
+
+    Returns:
+        The open file; it is in memory if it is no file of its own.
+
     Raises:
-        UserError: Missing, empty or unreadable.
+        UserError: Missing, empty or unreadable, or the command fails.
     """
-    if not os.path.isfile(path):
+    if isinstance(path, Command):
+        return _open_file(io.BytesIO(path.output()), path)
+    if not audio_exists(path):
         raise UserError(f"{path}: no such audio file; paths are relative to the working directory")
+    if file_of(path) != path:
+        return open_entry(path)
     if os.path.getsize(path) == 0:
         raise UserError(f"{path}: the audio file is empty (0 bytes)")
+    return _open_file(os.fsencode(path), path)  # soundfile itself takes no name that is no UTF-8
+
+
+def _open_file(file: bytes | io.BytesIO, path: str) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(os.fsencode(path))  # soundfile itself takes no name that is no UTF-8
+        return soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path}: not a readable audio file ({getattr(error, 'error_string', error)})") from None
 

@@ -1,7 +1,6 @@
 """Kaldi-style data directories of mixtures."""
 
 import json
-import os
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, is_name, read_kaldi, write_kaldi
 from espnet2_sop.io.json_shapes import read_json
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.kaldi_audio import audio_exists
 from espnet2_sop.mixture.manifest import Mixture, read_manifest, write_manifest
 from espnet2_sop.text.serialized import SC
 
@@ -224,6 +224,6 @@ def check_data_dir(folder: str | Path) -> list[str]:
     problems += [
         f"{folder / 'mixtures.jsonl'}, line {number}: no such audio file: {path}"
         for path, number in missing.items()
-        if not os.path.isfile(path)
+        if not audio_exists(path)
     ]
     return problems

@@ -97,7 +97,8 @@ def utterances(args: argparse.Namespace) -> list[Utterance]:
 def spans(args: argparse.Namespace) -> list[Span]:
     """What the Kaldi directories or the lhotse manifests say."""
     if args.kaldi:
-        return [span for folder in args.kaldi for span in read_kaldi_dir(folder)]
+        folders = enumerate(args.kaldi, 1)
+        return [span for n, folder in folders for span in read_kaldi_dir(folder, args.out / f"recordings_{n}")]
     return read_lhotse(*args.lhotse)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from espnet2_sop.scoring import alignment
 from espnet2_sop.scoring.metrics import Talkers
+from espnet2_sop.text import alignment as text_alignment
 
 CORRECT, SUBSTITUTED, DELETED = "correct", "substituted", "deleted"
 
@@ -39,7 +40,7 @@ def align_words(ref: Sequence[str], hyp: Sequence[str], slot: int | None) -> Ali
     >>> align_words("a b c".split(), "a x c d".split(), 0).words
     (('correct', 'a'), ('substituted', 'x'), ('correct', 'c'))
     """
-    return place_words(ref, hyp, alignment.align_words(list(ref), list(hyp)), slot)
+    return place_words(ref, hyp, text_alignment.align_words(ref, hyp), slot)
 
 
 def place_words(

@@ -10,6 +10,7 @@ import soundfile
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.kaldi_audio import audio_exists
 from espnet2_sop.mixture.manifest import Mixture, read_manifest
 from espnet2_sop.mixture.render import render
 
@@ -33,7 +34,7 @@ def find_base(mixture: Mixture, folder: Path) -> Path | None:
         The first of the working directory and the folders above `folder` that has all files; None if none has.
     """
     for base in (Path(), *folder.resolve().parents):
-        if all((base / path).is_file() for path in mixture.audio_paths):
+        if all(audio_exists(str(base / path)) for path in mixture.audio_paths):
             return base
     return None
 

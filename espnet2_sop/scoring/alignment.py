@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from rapidfuzz.distance import Levenshtein
-
 from espnet2_sop.scoring.metrics import Talkers, assign
 from espnet2_sop.scoring.rates import word_errors
+from espnet2_sop.text.alignment import align_words
 
 
 @dataclass(frozen=True)
@@ -62,19 +61,3 @@ def align(ref: Talkers, hyp: Talkers) -> Aligned:
     partners = [column if column < len(hyp) else None for column in chosen[: len(ref)]]
     places = [align_words(r, columns[column]) for r, column in zip(ref, chosen, strict=False)]
     return Aligned(hyp, partners, places)
-
-
-def align_words(ref: list[str], hyp: list[str]) -> list[int | None]:
-    """For each reference word the index of the hypothesis word at its place, by edit distance.
-
-    >>> align_words("a b c".split(), "a x c d".split())
-    [0, 1, 2]
-    >>> align_words("a b c".split(), "a c".split())
-    [0, None, 1]
-    """
-    ids = {word: number for number, word in enumerate(dict.fromkeys(ref + hyp))}
-    edits = Levenshtein.editops([ids[w] for w in ref], [ids[w] for w in hyp])
-    deleted = {edit.src_pos for edit in edits if edit.tag == "delete"}
-    inserted = {edit.dest_pos for edit in edits if edit.tag == "insert"}
-    rest = iter(i for i in range(len(hyp)) if i not in inserted)
-    return [None if i in deleted else next(rest) for i in range(len(ref))]

@@ -16,7 +16,7 @@ def find_recordings(inputs: Iterable[str | Path]) -> dict[str, str]:
             directory.
 
     Returns:
-        {id: path} in the order given.
+        {id: audio file, `FILE.ark:OFFSET` or `Command`} in the order given.
 
     Raises:
         UserError: Two recordings have one name, one has none that can be seen, a table is broken or has no recordings,

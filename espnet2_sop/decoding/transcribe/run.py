@@ -15,6 +15,7 @@ from espnet2_sop.io.provenance import END, fingerprint
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import open_audio
 from espnet2_sop.mixture.batching import sorted_batches
+from espnet2_sop.mixture.kaldi_audio import Command, file_of
 
 if TYPE_CHECKING:  # torch takes seconds to import, and nothing may be left to transcribe
     from espnet2_sop.decoding.speech2text import Speech2Text
@@ -119,8 +120,14 @@ class Transcriber:
 def contents(path: str) -> str:
     """The fingerprint of a file, of one whose middle that leaves out with the time of its last change.
 
+    An entry of an archive has that of the archive and its place there; of a command, its text counts.
+
     Raises:
         UserError: The file is missing or cannot be read.
     """
+    if isinstance(path, Command):
+        return path
+    if (file := file_of(path)) != path:
+        return f"{contents(file)}, at {path.removeprefix(file)}"
     found, about = fingerprint(path), os.stat(path)
     return f"{found}, modified {about.st_mtime_ns}" if about.st_size > 2 * END else found

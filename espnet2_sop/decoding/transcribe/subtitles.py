@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 from espnet2_sop.decoding.talker import Talker
+from espnet2_sop.text.alignment import align_words
 
 LONGEST_TEXT = 84  # characters: two lines of 42, the usual limit
 LONGEST = 7.0  # seconds a cue is read at most, likewise
@@ -70,13 +70,8 @@ def cues(talkers: Sequence[Talker]) -> list[Cue]:
 def timed(talker: Talker) -> list[tuple[float, float, str]]:
     """The words of a talker with start and end in seconds, in order of time."""
     words, heard = talker.text.split(), talker.words
-    blocks = Levenshtein.opcodes([word.word for word in heard], words)
-    known = {
-        block.dest_start + n: heard[block.src_start + n]
-        for block in blocks
-        for n in range(block.dest_end - block.dest_start)
-        if block.tag in ("equal", "replace")
-    }
+    places = align_words([word.word for word in heard], words)
+    known = {place: word for place, word in zip(places, heard, strict=True) if place is not None}
     first, last = talker.span
     places, times = [*known, len(words)], [*(word.start for word in known.values()), last]
     if 0 not in known:

@@ -1,7 +1,6 @@
 """Utterances as parts of recordings: what Kaldi, lhotse and STM files say before any audio is read."""
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.json_shapes import LARGEST
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.audio import AudioReader, num_samples
+from espnet2_sop.mixture.kaldi_audio import audio_exists
 from espnet2_sop.mixture.simulation.pool import Utterance, level_db
 from espnet2_sop.text.normalize import has_digits, librispeech_style
 from espnet2_sop.text.serialized import words_of_talker
@@ -61,7 +61,7 @@ def listed(names: Sequence[str]) -> str:
 
 def require_files(where: str | Path, paths: Iterable[str], hint: str) -> None:
     """Raises one UserError for all files that are missing."""
-    if missing := [path for path in dict.fromkeys(paths) if not os.path.isfile(path)]:
+    if missing := [path for path in dict.fromkeys(paths) if not audio_exists(path)]:
         raise UserError(f"{where}: {len(missing)} audio file(s) are missing: {listed(missing)}; {hint}")
 
 

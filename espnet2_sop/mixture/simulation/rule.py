@@ -1,7 +1,6 @@
 """Mixtures drawn by a rule from a pool of single utterances, new ones in every epoch."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, open_text, read_yaml
 from espnet2_sop.io.json_shapes import is_number
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.kaldi_audio import audio_exists
 from espnet2_sop.mixture.manifest import SPEEDS, Mixture, Noise, Source, is_speed
 from espnet2_sop.mixture.simulation.pool import (
     NoiseFile,
@@ -313,4 +313,4 @@ class Simulation:
     def missing_files(self) -> list[str]:
         """Audio files of utterances, noises and room responses that are not there, each once."""
         paths = dict.fromkeys(item.path for item in (*self.pool, *self.noises, *self.rooms))
-        return [path for path in paths if not os.path.isfile(path)]
+        return [path for path in paths if not audio_exists(path)]

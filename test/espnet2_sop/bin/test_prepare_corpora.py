@@ -92,6 +92,26 @@ def test_epochs_of_a_simulation_as_a_fixed_set(corpus, rule, tmp_path, capsys):
         run("epochs", "--simulation", tmp_path / "nowhere.yaml", "--epochs", 1, "--out", tmp_path / "none")
 
 
+def test_segments_of_commands_are_cut_from_their_output(an4, tmp_path):
+    """The data directory names files: trainings run no commands."""
+    path = an4.utterances["cen8-fcaw-b"].path
+    rows = {
+        "wav.scp": f"rec cat {path} |",
+        "segments": "a rec 0.5 1.25\nb rec 1.0 2.9",
+        "text": "a ELEVEN\nb TWENTY SEVEN",
+        "utt2spk": "a x\nb y",
+    }
+    for name, text in rows.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    run("segments", "--kaldi", tmp_path, "--out", tmp_path / "test")
+    assert check_data_dir(tmp_path / "test") == []
+    store = MixtureStore(tmp_path / "test/mixtures.jsonl")
+    (mixture,) = store.mixtures.values()
+    assert mixture.audio_paths == [str(tmp_path / "test/recordings_1/rec.wav")]
+    samples, _ = soundfile.read(path, dtype="float32")
+    assert np.array_equal(store.waveform(mixture.id), samples[8000:46400])
+
+
 def test_segments_of_an_stm(an4, tmp_path, capsys):
     rng = np.random.default_rng(1)
     (tmp_path / "audio").mkdir()

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import kaldiio
 import numpy as np
 import pytest
 import soundfile
@@ -222,6 +223,21 @@ def test_one_file_that_cannot_be_opened_does_not_end_the_run(package, recordings
         assert row["id"] == "good" and row["path"].endswith("caf\\udce9/good.wav")
         lines = (tmp_path / "out/.partial.jsonl").read_text().splitlines()
         assert len(lines) == 1, "it was not recognised again"
+
+
+def test_entries_of_archives_and_commands_are_recordings(package, recordings, tmp_path, capsys):
+    """With the transcript of the file that has the same samples; what is done is not done again."""
+    samples, rate = soundfile.read(recordings[0], dtype="int16")
+    kaldiio.save_ark(str(tmp_path / "x.ark"), {"entry": (rate, samples)}, scp=str(tmp_path / "wav.scp"))
+    with open(tmp_path / "wav.scp", "a") as f:
+        f.write(f"command echo run >>{tmp_path}/log; cat {recordings[0]} |\nfails false |\n")
+    argv = [recordings[0], tmp_path / "wav.scp", "--out", tmp_path / "out"]
+    for _ in range(2):
+        assert transcribe(package, *argv) == 1
+        assert "false |: the command failed with status 1 (no output)" in capsys.readouterr().err
+        texts = read_kaldi(tmp_path / "out/text")
+        assert list(texts) == ["a", "entry", "command"] and len(set(texts.values())) == 1
+    assert (tmp_path / "log").read_text() == 2 * "run\n", "for the length and for the samples"
 
 
 def test_a_change_in_the_middle_of_a_large_file_is_seen(tmp_path):

@@ -1,5 +1,8 @@
 """If these fail, Kaldi data directories are misread, or their mistakes go unnoticed."""
 
+from dataclasses import replace
+
+import kaldiio
 import pytest
 import soundfile
 
@@ -45,6 +48,28 @@ def test_segments_are_parts_of_recordings(segmented):
     assert 10 ** (pool[0].level_db / 20) == pytest.approx((samples.astype(float) ** 2).mean() ** 0.5, rel=2e-3)
 
 
+def test_archives_and_commands_are_read_as_files_are(segmented, tmp_path):
+    """Parts of a recording that is in an archive, and of one that a command writes."""
+    pool = pool_of_spans(read_kaldi_dir(segmented))
+    path = pool[0].path
+    samples, rate = soundfile.read(path, dtype="int16")
+    scp = segmented / "wav.scp"
+    kaldiio.save_ark(str(tmp_path / "x.ark"), {"rec": (rate, samples)}, scp=str(scp))
+    archived = pool_of_spans(read_kaldi_dir(segmented))
+    assert [u.path for u in archived] == [f"{tmp_path}/x.ark:4"] * 2
+
+    scp.write_text(f"rec echo run >>{tmp_path}/log; cat {path} |\n")
+    written = pool_of_spans(read_kaldi_dir(segmented, tmp_path / "audio"))
+    assert [u.path for u in written] == [f"{tmp_path}/audio/rec.wav"] * 2
+    assert (tmp_path / "log").read_text() == "run\n"
+    for found in (archived, written):
+        assert [replace(u, path=path) for u in found] == pool
+
+    scp.write_text("../rec cat x |\n")
+    with pytest.raises(UserError, match="its name cannot be that of a file"):
+        read_kaldi_dir(segmented, tmp_path / "audio")
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -53,8 +78,13 @@ def test_segments_are_parts_of_recordings(segmented):
             lambda s: s.replace(".sph", ".gone"),
             r"wav.scp: 7 audio file\(s\) are missing: .*an251.*mmxg-b.gone",
         ),
-        ("wav.scp", lambda s: s.replace(".sph\n", ".sph |\n", 1), "wav.scp, line 1: an152-mwhw-b is a command"),
-        ("wav.scp", lambda s: "x a.ark:15\n" + s, "line 1: x needs the path of an audio file"),
+        (
+            "wav.scp",
+            lambda s: s.replace(".sph\n", ".sph |\n", 1),
+            "line 1: an152-mwhw-b is a command .* not run here",
+        ),
+        ("wav.scp", lambda s: s.replace(".sph\n", ".ark:15\n", 1), r"1 audio file\(s\) are missing: .*mwhw-b.ark:15"),
+        ("wav.scp", lambda s: f"x |\n{s}", r"line 1: x needs an audio file or a command `... \|`, got '\|'"),
         ("wav.scp", lambda s: s.partition("\n")[2], r"wav.scp: 1 utterance\(s\) of text are not here: an152-mwhw-b"),
         ("text", lambda s: s.partition("\n")[2], r"text: 1 utterance\(s\) of wav.scp are not here: an152-mwhw-b"),
         ("utt2spk", lambda s: s.partition("\n")[2], r"utt2spk: 1 utterance\(s\) of text are not here"),

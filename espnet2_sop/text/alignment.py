@@ -1,0 +1,28 @@
+"""Words of a hypothesis at their places in the reference."""
+
+from collections.abc import Sequence
+
+import jiwer
+
+
+def align_words(ref: Sequence[str], hyp: Sequence[str]) -> list[int | None]:
+    """Aligns two lists of words with the fewest errors.
+
+    Args:
+        ref: Words of the reference, without blanks in them.
+        hyp: Words of the hypothesis, likewise.
+
+    Returns:
+        For each reference word the index of the hypothesis word at its place, the same word or another; None if it is
+        deleted. Hypothesis words that are not named are inserted.
+
+    >>> align_words("a b c".split(), "a x c d".split())
+    [0, 1, 2]
+    >>> align_words("a b c".split(), "a c".split())
+    [0, None, 1]
+    """
+    places: list[int | None] = [None] * len(ref)
+    for chunk in jiwer.process_words(" ".join(ref), " ".join(hyp)).alignments[0]:
+        if chunk.type in ("equal", "substitute"):
+            places[chunk.ref_start_idx : chunk.ref_end_idx] = range(chunk.hyp_start_idx, chunk.hyp_end_idx)
+    return places
