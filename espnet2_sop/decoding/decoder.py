@@ -29,7 +29,8 @@ from espnet2_sop.io.provenance import PARTIAL
 from espnet2_sop.io.registry import require_imported
 from espnet2_sop.mixture.batching import sorted_batches
 from espnet2_sop.mixture.loader import open_store
-from espnet2_sop.model.build import build_model, load_checkpoint
+from espnet2_sop.model.build import build_model
+from espnet2_sop.model.checkpoint import load_checkpoint
 from espnet2_sop.model.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.model.sop_model import SOPModel
 from espnet2_sop.packaging.locate import read_config

@@ -9,7 +9,7 @@ from espnet2.bin.asr_inference import Speech2Text
 import espnet2_sop.training.espnet_sot  # noqa: F401  # registers the front end that configurations name
 from espnet2_sop.decoding.hypotheses import Hypothesis
 from espnet2_sop.io.files import read_yaml
-from espnet2_sop.model.build import load_checkpoint
+from espnet2_sop.model.checkpoint import load_checkpoint
 from espnet2_sop.text.serialized import serialize, split_talkers
 
 MAX_LENGTH_RATIO = 3.0  # most characters for an encoder frame, as in ESPnet's recipe: room for all talkers at once

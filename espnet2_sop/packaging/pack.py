@@ -16,7 +16,7 @@ from espnet2_sop.io.disk import written_to
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_path, atomic_write
 from espnet2_sop.io.pretrained import load_pretrained
-from espnet2_sop.model.build import read_state
+from espnet2_sop.model.checkpoint import read_state
 from espnet2_sop.model.llm.adapters import save_adapters
 from espnet2_sop.packaging.locate import WEIGHTS
 from espnet2_sop.packaging.model_card import CardOptions, model_card, title

@@ -13,12 +13,12 @@ from espnet2_sop.io.json_shapes import is_number
 from espnet2_sop.io.pretrained import DTYPES
 from espnet2_sop.model.build import (
     build_model,
-    check_checkpoint,
     encoder_choices,
     llm_choices,
     require_keys,
     separator_choices,
 )
+from espnet2_sop.model.checkpoint import check_checkpoint
 from espnet2_sop.model.sop_model import IGNORE, SOPModel
 from espnet2_sop.text.llm_tokenizer import build_tokenizer
 from espnet2_sop.text.preprocessor import SerializedTextPreprocessor

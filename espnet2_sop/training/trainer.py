@@ -17,7 +17,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 from espnet2_sop.io.disk import sync
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_path
-from espnet2_sop.model.build import read_state
+from espnet2_sop.model.checkpoint import read_state
 from espnet2_sop.training.nonfinite_updates import CAUSES, WatchedBatches
 
 CHECKPOINT = "checkpoint.pth"

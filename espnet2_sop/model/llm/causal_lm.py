@@ -13,6 +13,7 @@ from espnet2_sop.model.llm.key_value_cache import RowCache
 from espnet2_sop.model.lora import lora_config
 from espnet2_sop.text.llm_tokenizer import OPTION
 
+LLM_ADAPTERS = ("sot", "sop")  # of stage 1, and of stage 3 on top of it
 LORA = {  # paper: r 16, alpha 32, dropout 0.1, on q, k, v and o of every layer
     "r": 16,
     "lora_alpha": 32,

@@ -15,7 +15,8 @@ from espnet2_sop.io.locks import locked
 from espnet2_sop.io.tensor_store import DONE, CachedTensors, CacheWriter
 from espnet2_sop.mixture.batching import sorted_batches
 from espnet2_sop.mixture.loader import MixtureWaveforms, open_store
-from espnet2_sop.model.build import build_front, compare_keys, part_of, read_state
+from espnet2_sop.model.build import build_front
+from espnet2_sop.model.checkpoint import compare_keys, part_of, read_state
 from espnet2_sop.model.ctc.table import to_table
 from espnet2_sop.model.front_end import FRONT_PARTS, FrontEnd
 from espnet2_sop.text.llm_tokenizer import build_tokenizer

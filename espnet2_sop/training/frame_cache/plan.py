@@ -14,7 +14,8 @@ import torch
 from espnet2_sop.io import provenance
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.tensor_store import DONE
-from espnet2_sop.model.build import PartChoices, encoder_choices, llm_class, part_of, read_state, separator_choices
+from espnet2_sop.model.build import PartChoices, encoder_choices, llm_class, separator_choices
+from espnet2_sop.model.checkpoint import part_of, read_state
 from espnet2_sop.model.encoder.abs_encoder import HEADS_ADAPTER
 from espnet2_sop.model.front_end import FRONT_PARTS, kept_level
 from espnet2_sop.model.objectives import OBJECTIVES, loss_share

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from espnet2_sop.bin import pack, unpack
 from espnet2_sop.decoding.decoder import Decoder, load_run
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.model.build import check_checkpoint, read_state
+from espnet2_sop.model.checkpoint import check_checkpoint, read_state
 from espnet2_sop.packaging.locate import open_package
 from espnet2_sop.packaging.pack import pretrained_part
 

@@ -136,7 +136,8 @@ def test_adapter_of_the_heads_where_it_cannot_be(options, whisper_parts, tiny_wh
 
 def test_checkpoint_of_an_adapted_whisper(options, tiny_whisper, tmp_path):
     """It holds the adapter and no weight of Whisper, and comes back."""
-    from espnet2_sop.model.build import build_model, load_checkpoint
+    from espnet2_sop.model.build import build_model
+    from espnet2_sop.model.checkpoint import load_checkpoint
 
     conf = {"pretrained": tiny_whisper, "lora": LORA}
     model, other = (build_model(options("sop", ["encoder"], encoder_conf=conf)) for _ in range(2))
