@@ -5,7 +5,7 @@ set -euo pipefail
 
 ### options
 datadir=data                   # where the data directories go
-fotaq=                         # folder with train, dev and test
+fotaq=                         # folder with train, dev and test: made by local/fotaq.py
 train_subsets=train            # folders in it of which training mixtures are made, such as "train voices"
 rule=conf/simulation.yaml      # how mixtures are drawn
 rooms=0                        # simulated rooms of each set
@@ -16,7 +16,7 @@ noises=96                      # synthetic noises of train; dev and test have a 
 # shellcheck source=egs2/TEMPLATE/sop_asr1/options.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../TEMPLATE/sop_asr1/options.sh" "$@"
 
-[ -n "${fotaq}" ] || fail "give --local_data_opts '--fotaq DIR' (README.md)"
+[ -n "${fotaq}" ] || fail "give --local_data_opts '--fotaq DIR'; local/fotaq.py DIR makes the folder"
 need_words train_subsets '[^-/][^/]*' "folders of --fotaq"
 for subset in ${train_subsets} dev test; do need_folder "${fotaq}/${subset}" fotaq; done
 [ -f "${rule}" ] || fail "--rule '${rule}': no such file"
