@@ -22,6 +22,7 @@ def test_the_straightforward_step_has_the_same_loss(title, tmp_path):
     torch.testing.assert_close(runner.straightforward(batch), model(**batch)[0][0])
 
 
+@pytest.mark.slow
 def test_the_benchmarks_run_at_a_tiny_size(tmp_path, monkeypatch, capsys):
     tiny = ["--size", "tiny", "--vocabulary", "1400", "--rounds", "1"]
     monkeypatch.setattr("sys.argv", ["x", *tiny, "--mixtures", "4", "--batch", "2", "--seconds", "0.5", "1"])

@@ -1,4 +1,4 @@
-"""What the documents name is there: linked files and headings, commands, and their options."""
+"""What the documents name is there: linked files and headings, modules, commands, and their options."""
 
 import importlib
 import re
@@ -33,6 +33,24 @@ def test_links_lead_somewhere(page):
             if not target.exists() or anchor and anchor not in anchors(target):
                 dead.append(link)
     assert dead == []
+
+
+def is_there(name: str) -> bool:
+    """True if a dotted name is a module of the package, or one and a name that its file has."""
+    path, _, last = name.replace(".", "/").rpartition("/")
+    if (ROOT / path / last).is_dir() or (ROOT / path / f"{last}.py").is_file():
+        return True
+    file = ROOT / path / "__init__.py" if (ROOT / path).is_dir() else ROOT / f"{path}.py"
+    defined = rf'^ *(class |def )?"?{last}"?( =|:|\()'
+    return file.is_file() and re.search(defined, file.read_text(), re.MULTILINE) is not None
+
+
+@every_page
+def test_files_and_modules_have_the_names_of_the_text(page):
+    text = page.read_text()
+    files = re.findall(r"(?<![\w./~-])(?:espnet2_sop|test|tools|docs)/[\w./-]+\.(?:py|sh|md)\b", text)
+    assert [name for name in files if not any((root / name).is_file() for root in (ROOT, page.parent))] == []
+    assert [name for name in re.findall(r"\bespnet2_sop(?:\.\w+)+", text) if not is_there(name)] == []
 
 
 def code(page: Path) -> list[str]:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from compare import differences
 
 KILL = Path(__file__).with_name("kill.py")
 WRITERS = "format dev,train sot,train sop,cache,decode sop"
 
 
+@pytest.mark.slow
 def test_killed_stages_go_on_to_the_same_results():
     argv = [sys.executable, str(KILL), "--kills", "8", "--seed", "1", "--stages", WRITERS]
     done = subprocess.run(argv, capture_output=True, text=True)

@@ -48,6 +48,7 @@ def test_a_configuration_names_its_vocabulary(tmp_path, text, kind):
     assert config["ctc_vocab"] == f"exp/vocab/{kind}" and not rest
 
 
+@pytest.mark.slow
 def test_wrong_options_of_training_are_one_line(tmp_path):
     """ESPnet itself answers with hundreds of lines of usage, or with a traceback."""
     (tmp_path / "c.yaml").write_text("no_such_key: 1\n")

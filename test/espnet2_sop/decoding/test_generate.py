@@ -43,6 +43,7 @@ def spoil(rng, truth, sc, vocabulary):
     return draft
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("kwargs", [{}, {"attn_implementation": "eager"}])
 def test_no_draft_changes_the_output(build_llm, tiny_llm, tokenizer, slow_greedy, kwargs):

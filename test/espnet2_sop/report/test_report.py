@@ -87,6 +87,7 @@ def test_report_of_an_experiment(experiment, capsys):
     assert {"cpwer.svg", "cpwer.png", "overlap.svg", "prompt.png", "counts.svg", "curves_stage3.svg"} <= names
 
 
+@pytest.mark.slow
 def test_page_needs_nothing_else(experiment):
     text = make(experiment)
     page = Page(text)
@@ -193,6 +194,7 @@ def test_hypotheses_that_lack_mixtures(experiment, references, undrawn):
     Page(make(experiment, "--examples", "100"))
 
 
+@pytest.mark.slow
 def test_many_systems_in_one_report(recipe, references, add_result):
     texts = references["test_2mix_noisy"]
     for number in range(16):
@@ -202,6 +204,7 @@ def test_many_systems_in_one_report(recipe, references, add_result):
     assert "16 systems" in page.text and len((recipe / "exp" / "report.html").read_bytes()) < 3e6
 
 
+@pytest.mark.slow
 def test_a_system_far_off(experiment, references, add_result):
     wrong = {key: "no " * 60 for key in references["test_2mix_noisy"]}
     add_result(experiment.parent, "espnet_sot", "test_2mix_noisy", wrong)
@@ -242,6 +245,7 @@ def test_speed_of_a_wrong_kind_is_one_line(experiment, undrawn, wrong):
         make(experiment)
 
 
+@pytest.mark.slow
 def test_options(experiment, tmp_path):
     report.main([str(experiment), "--out", str(tmp_path / "new" / "r.html"), "--plots", str(tmp_path / "figures")])
     assert (tmp_path / "new" / "r.html").is_file() and (tmp_path / "figures" / "cpwer.svg").is_file()

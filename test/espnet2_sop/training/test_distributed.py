@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
 PARTS = {
     "align": ["downsampler", "separator", "ctc", "projector"],
     "sot": ["downsampler", "projector", "sot"],

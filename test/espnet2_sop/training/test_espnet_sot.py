@@ -106,6 +106,7 @@ def test_targets_are_characters_with_sc_as_one(data):
     assert written == [*"red", "<space>", *"box", "<space>", "<sc>", "<space>", *"blue", "<space>", *"key"]
 
 
+@pytest.mark.slow
 def test_trained_model_writes_what_it_learnt(train, data, tmp_path):
     """Four mixtures are learnt by heart; so words and `<sc>` come back in the right places."""
     from espnet2_sop.decoding.espnet_sot import BaselineDecoder

@@ -211,6 +211,7 @@ def test_training_from_the_cache_gives_the_same_weights(site, caches, number, tm
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_three_stages_where_the_heads_have_an_adapter(site, heads_adapter, tmp_path, monkeypatch, capsys):
     """Stage 2 trains it, the decoder's frames stay; stage 3 from the caches, prompts of these heads, is as without."""
     lora = {**heads_adapter["llm_conf"]["adapters"]["sot"], "lora_dropout": 0.0}

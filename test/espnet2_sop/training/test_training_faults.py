@@ -54,6 +54,7 @@ def test_corrupt_audio_ends_a_strict_training_in_one_line(train, corrupt, tmp_pa
     assert told.startswith("mixture sim-0") and "cut.flac: the audio file is c" in told and "\n" not in told
 
 
+@pytest.mark.slow
 def test_corrupt_audio_is_skipped_and_a_resumed_run_skips_the_same(train, corrupt, tmp_path):
     options = ["--bad_audio", "skip", "--bad_audio_limit", "0.9", "--max_epoch"]
     whole = train(tmp_path / "whole", *STAGE, *options, "3", train_data=corrupt)

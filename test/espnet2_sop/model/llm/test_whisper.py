@@ -79,6 +79,7 @@ def test_a_row_hears_its_own_frames_alone_and_in_a_batch(build, tokenizer, atten
     assert (deaf - hidden).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_batches_caches_and_drafts_change_no_output(build, tokenizer, slow_greedy):
     """Rows end at different times, so that the cache of the frames loses rows, too."""
