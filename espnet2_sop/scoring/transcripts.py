@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.io.files import open_text, read_kaldi
+from espnet2_sop.io.files import read_kaldi
 from espnet2_sop.io.json_shapes import LARGEST, misfit, read_json
 from espnet2_sop.scoring.rates import Talkers
 from espnet2_sop.text.serialized import SC, normalize, split_talkers
-
-NOT_SCORED = "ignore_time_segment_in_scoring"  # an STM line with this text
+from espnet2_sop.text.stm import stm_segments
 
 
 @dataclass(frozen=True)
@@ -115,18 +114,8 @@ def segments_of_json(path: Path) -> Iterator[tuple[str, Utterance]]:
 
 def segments_of_stm(path: Path) -> Iterator[tuple[str, Utterance]]:
     """The segments of an STM file: `recording channel speaker start end [<labels>] words`; `;;` starts a comment."""
-    with open_text(path) as f:
-        for number, line in enumerate(f, 1):
-            where, fields = f"{path}, line {number}", line.split(maxsplit=5)
-            if not fields or line.startswith(";;"):
-                continue
-            if len(fields) < 5:
-                raise UserError(f"{where}: expected 'recording channel speaker start end words', got {line.strip()!r}")
-            words = fields[5].strip() if len(fields) > 5 else ""
-            if words.startswith("<") and not words.startswith(("<unk", SC)):
-                words = words.partition(">")[2]  # <o,f0,female>
-            if words.strip().lower() != NOT_SCORED:
-                yield fields[0], make(where, fields[2], words, fields[3], fields[4])
+    for where, _, recording, speaker, start, end, words in stm_segments(path):
+        yield recording, make(where, speaker, words, start, end)
 
 
 READERS = {".json": segments_of_json, ".stm": segments_of_stm}

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.io.files import is_name, open_text
+from espnet2_sop.io.files import is_name
 from espnet2_sop.mixture.corpora.spans import Span, listed, seconds
 from espnet2_sop.mixture.simulation.pool import audio_files
-
-RTTM = ("SPEAKER", "SPKR-INFO", "LEXEME", "NON-LEX", "SEGMENT")  # first words of the lines of an RTTM file
-NOT_SCORED = "ignore_time_segment_in_scoring"
+from espnet2_sop.text.stm import stm_segments
 
 
 def _recordings(folder: Path) -> dict[str, str]:
@@ -35,27 +33,11 @@ def read_stm(path: str | Path, audio: str | Path) -> list[Span]:
             named).
     """
     path, files, spans = Path(path), _recordings(Path(audio)), []
-    with open_text(path) as f:
-        for number, line in enumerate(f, 1):
-            where, fields = f"{path}, line {number}", line.split(maxsplit=5)
-            if not fields or line.startswith(";;"):
-                continue
-            if fields[0] in RTTM and len(line.split()) in (9, 10):
-                raise UserError(
-                    f"{where}: this is RTTM, which has speakers and times, but no words; give an STM file"
-                    " (recording channel speaker start end words), or a Kaldi directory with segments and text"
-                )
-            if len(fields) < 5:
-                raise UserError(f"{where}: expected 'recording channel speaker start end words', got {line.strip()!r}")
-            if not is_name(fields[0]):
-                raise UserError(f"{where}: recording {fields[0]!r} has characters that cannot be seen")
-            start, end = seconds(fields[3], fields[4], where)
-            words = fields[5] if len(fields) > 5 else ""
-            if words.startswith("<") and not words.startswith("<unk"):
-                words = words.partition(">")[2]
-            if words.strip().lower() != NOT_SCORED:
-                name = f"{fields[0]}-{number}"
-                spans.append(Span(name, files.get(fields[0], fields[0]), fields[2], words, start, end, where))
+    for where, line, recording, speaker, start, end, words in stm_segments(path):
+        if not is_name(recording):
+            raise UserError(f"{where}: recording {recording!r} has characters that cannot be seen")
+        times = seconds(start, end, where)
+        spans.append(Span(f"{recording}-{line}", files.get(recording, recording), speaker, words, *times, where))
     if missing := sorted({span.path for span in spans} - set(files.values())):
         raise UserError(f"{path}: {len(missing)} recording(s) are not below {audio}: {listed(missing)}")
     if not spans:
