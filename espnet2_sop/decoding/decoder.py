@@ -149,8 +149,11 @@ class Decoder:
         eos = model.tokenizer.eos_id
         outputs = generate(model.llm, inputs, eos, room, self.num_beams, drafts, self.no_repeat_ngram)
         return [
-            (model.tokenizer.decode_serialized(ids), {"talkers": tuple(self._of_llm(ids, probs)), "effort": effort})
-            for ids, probs, effort in zip(*outputs, strict=True)
+            (
+                model.tokenizer.decode_serialized(ids),
+                {"talkers": tuple(self._of_llm(ids, probs)), "statistics": statistics},
+            )
+            for ids, probs, statistics in zip(*outputs, strict=True)
         ]
 
 
@@ -199,7 +202,7 @@ def decode_set(
             for (name, wave), hyp in zip(waves.items(), hypotheses, strict=True):
                 row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets, "words": hyp.words,
                        "seconds": spent, "audio": len(wave) / 16000,
-                       "effort": asdict(hyp.effort) if hyp.effort else None}  # fmt: skip
+                       "effort": asdict(hyp.statistics) if hyp.statistics else None}  # fmt: skip
                 done[name] = row
                 append(row)
             bar.update(len(waves))

@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig
 
 from espnet2_sop.decoding.draft import Draft, PassCost, lookahead
-from espnet2_sop.decoding.statistics import Effort
+from espnet2_sop.decoding.statistics import DecodingStatistics
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.model.llm.key_value_cache import RowCache, has_plain_cache
@@ -35,7 +35,7 @@ class Row:
         draft: Of its text.
         ids: What is written.
         log_probs: Log-probability of each of them.
-        effort: What that took.
+        statistics: What that took.
     """
 
     index: int
@@ -44,7 +44,7 @@ class Row:
     draft: Draft
     ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
-    effort: Effort = Effort()
+    statistics: DecodingStatistics = DecodingStatistics()
 
     def limit(self) -> int:
         """Tokens of the draft that could be verified now; the model adds one of its own to them."""
@@ -78,7 +78,7 @@ class Row:
         agrees = [a == b for a, b in zip(verified, chosen, strict=False)]
         accepted = index_of(False, agrees)
         new = chosen[: accepted + 1]
-        self.effort += Effort(1, len(new), len(verified), accepted)
+        self.statistics += DecodingStatistics(1, len(new), len(verified), accepted)
         ended = new[-1] == eos_id
         self.draft.refine(verified, chosen[: index_of(eos_id, chosen)], accepted + 1)
         kept = len(new) - ended
@@ -103,7 +103,7 @@ def generate(
     num_beams: int = 1,
     drafts: list[list[int]] | None = None,
     no_repeat_ngram: int = 0,
-) -> tuple[list[list[int]], list[list[float]], list[Effort | None]]:
+) -> tuple[list[list[int]], list[list[float]], list[DecodingStatistics | None]]:
     """Writes the text of every row.
 
     Args:
@@ -111,14 +111,14 @@ def generate(
         inputs: Left-padded prompts (PromptBuilder.build without targets).
         eos_id: End of sequence.
         room: Longest output of each row; less where the LLM's context ends before.
-        num_beams: 1 is greedy; beam search has no drafts and counts no effort.
+        num_beams: 1 is greedy; beam search has no drafts and counts nothing.
         drafts: Ids that each output is expected to be, right or wrong; they change the speed only.
         no_repeat_ngram: So many tokens in a row are not written twice (`no_repeat_ngram_size` of transformers); 0
             forbids nothing.
 
     Returns:
         B lists of ids without the end of sequence, the log-probability of each id behind those before it, and the
-        effort of each row.
+        statistics of each row.
 
     Raises:
         UserError: A prompt does not fit into the LLM's context.
@@ -213,7 +213,7 @@ def verify(
     room: list[int],
     drafts: list[list[int]],
     no_repeat_ngram: int = 0,
-) -> tuple[list[list[int]], list[list[float]], list[Effort]]:
+) -> tuple[list[list[int]], list[list[float]], list[DecodingStatistics]]:
     """Greedy decoding that reads several tokens of a draft at once and keeps those that the model would have written.
 
     The first pass reads the prompt and the beginning of the draft. Every pass yields the longest prefix that agrees
@@ -250,7 +250,7 @@ def verify(
             rows = [rows[i] for i in left]
             cache.keep(torch.tensor(left, dtype=torch.long, device=inputs.embeds.device))
     done.sort(key=lambda row: row.index)
-    return [row.ids for row in done], [row.log_probs for row in done], [row.effort for row in done]
+    return [row.ids for row in done], [row.log_probs for row in done], [row.statistics for row in done]
 
 
 def _read_prompts(

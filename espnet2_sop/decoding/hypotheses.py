@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from espnet2_sop.decoding.statistics import Effort
+from espnet2_sop.decoding.statistics import DecodingStatistics
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, is_name, write_kaldi
 from espnet2_sop.io.json_shapes import misfit, parse_json
@@ -16,11 +16,11 @@ from espnet2_sop.text.ctm import TimedWord, write_ctm
 from espnet2_sop.text.serialized import split_talkers
 
 WORD = {"talker": int, "start": float, "duration": float, "word": str, "confidence": float}
-ROW = {  # what an interrupted decoding keeps of a mixture, beside its effort
+ROW = {  # what an interrupted decoding keeps of a mixture, beside its statistics
     **dict.fromkeys(("id", "text", "prompt"), str),
     **{"onsets": [float], "words": [list(WORD.values())], "seconds": float, "audio": float},
 }
-EFFORT = {name: int for name in Effort.__dataclass_fields__}
+STATISTICS = {name: int for name in DecodingStatistics.__dataclass_fields__}
 
 
 class TalkerText(NamedTuple):
@@ -47,7 +47,7 @@ class Hypothesis:
         onsets: Start in seconds of each prompt talker, read off the CTC peaks; empty where CTC is not used.
         words: The words of the prompt with times, likewise.
         talkers: The talkers of the text, one by one; empty for ESPnet's baseline.
-        effort: What the LLM did for it, if it wrote greedily; depends on the batch.
+        statistics: What the LLM did for it, if it wrote greedily; depends on the batch.
     """
 
     text: str
@@ -55,7 +55,7 @@ class Hypothesis:
     onsets: tuple[float, ...] = ()
     words: tuple[TimedWord, ...] = ()
     talkers: tuple[TalkerText, ...] = field(default=(), compare=False)  # confidences are rounded as the batch has it
-    effort: Effort | None = field(default=None, compare=False)
+    statistics: DecodingStatistics | None = field(default=None, compare=False)
 
 
 def mean_probability(log_probs: Iterable[float]) -> float:
@@ -101,7 +101,9 @@ def is_row(row: Any) -> bool:
     if misfit(row, ROW) or row["audio"] <= 0:
         return False
     effort = row.get("effort")
-    return effort is None or not misfit(effort, EFFORT) and effort.keys() == EFFORT.keys() and effort["tokens"] > 0
+    return (
+        effort is None or not misfit(effort, STATISTICS) and effort.keys() == STATISTICS.keys() and effort["tokens"] > 0
+    )
 
 
 def write_hypotheses(out: Path, rows: list[dict]) -> None:
@@ -136,13 +138,13 @@ def write_hypotheses(out: Path, rows: list[dict]) -> None:
 
 def passes(rows: list[dict]) -> dict[str, float | None]:
     """Entries of speed.json about the LLM's passes, over the rows for which they were counted."""
-    efforts = [Effort(**row["effort"]) for row in rows if row.get("effort")]
-    if not efforts:
+    statistics = [DecodingStatistics(**row["effort"]) for row in rows if row.get("effort")]
+    if not statistics:
         return {}
-    total = sum(efforts, Effort())
+    total = sum(statistics, DecodingStatistics())
     return {
-        "passes_per_mixture": total.passes / len(efforts),
-        "tokens_per_mixture": total.tokens / len(efforts),
+        "passes_per_mixture": total.passes / len(statistics),
+        "tokens_per_mixture": total.tokens / len(statistics),
         "draft_acceptance": total.accepted / total.verified if total.verified else None,
         "written_by_draft": total.accepted / total.tokens,
     }

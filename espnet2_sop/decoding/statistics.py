@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Effort:
+class DecodingStatistics:
     """What it took to write one output, or several.
 
     Attributes:
@@ -19,8 +19,8 @@ class Effort:
     verified: int = 0
     accepted: int = 0
 
-    def __add__(self, other: "Effort") -> "Effort":
-        return Effort(
+    def __add__(self, other: "DecodingStatistics") -> "DecodingStatistics":
+        return DecodingStatistics(
             self.passes + other.passes,
             self.tokens + other.tokens,
             self.verified + other.verified,

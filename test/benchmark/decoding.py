@@ -147,13 +147,13 @@ def of_transformers(llm, cases: list[Case], eos: int) -> list[list[int]]:
     ]
 
 
-def of_ours(llm, cases: list[Case], eos: int, draft: bool, efforts: list | None = None) -> list[list[int]]:
+def of_ours(llm, cases: list[Case], eos: int, draft: bool, counted: list | None = None) -> list[list[int]]:
     from espnet2_sop.decoding.generate import generate
 
     drafts = [c.draft for c in cases] if draft else None
     written, _, took = generate(llm, batch_of(cases), eos, [c.room for c in cases], 1, drafts)
-    if efforts is not None:
-        efforts += took
+    if counted is not None:
+        counted += took
     return written
 
 
@@ -179,13 +179,13 @@ class Clock:
 
 @torch.inference_mode()
 def compare(title: str, llm, cases: list[Case], eos: int, size: int, repeat: int) -> None:
-    """Prints one line: medians over repetitions, in ms for a mixture, ratios, equality and effort."""
-    from espnet2_sop.decoding.generate import Effort
+    """Prints one line: medians over repetitions, in ms for a mixture, ratios, equality and passes."""
+    from espnet2_sop.decoding.generate import DecodingStatistics
 
     device = llm.sc_input.device.type
     cases = sorted(cases, key=lambda c: len(c.prompt))
     batches = [cases[i : i + size] for i in range(0, len(cases), size)]
-    clock, efforts, adapters = Clock(device), [], list(llm.peft.base_model.active_adapters)
+    clock, counted, adapters = Clock(device), [], list(llm.peft.base_model.active_adapters)
     calls = {
         "generate": lambda batch, _: of_transformers(llm, batch, eos),
         "merged generate": lambda batch, _: of_transformers(llm, batch, eos),
@@ -203,14 +203,14 @@ def compare(title: str, llm, cases: list[Case], eos: int, size: int, repeat: int
             for name, function in calls.items():
                 if name != "generate":
                     llm.merge()
-                seconds, written = clock(name, function, batch, efforts if not number else None)
+                seconds, written = clock(name, function, batch, counted if not number else None)
                 spent[name] += seconds
                 outputs[name] += written
         for name, seconds in spent.items():
             totals[name].append(seconds)
     ms = {name: statistics.median(values) * 1000 / len(cases) for name, values in totals.items()}
     same = [sum(map(list.__eq__, outputs["generate"], outputs[name])) for name in ("plain", "draft")]
-    total = sum(efforts, Effort())
+    total = sum(counted, DecodingStatistics())
     acceptance = f"{100 * total.accepted / total.verified:.0f} %" if total.verified else "none"
     memory = "".join(f", {name} {peak:.0f} MiB" for name, peak in clock.peaks.items())
     faster = {name: " and ".join(f"{ms[peer] / ms[name]:.2f}" for peer in list(ms)[:2]) for name in ("plain", "draft")}

@@ -42,14 +42,14 @@ def test_each_reader_gets_its_own_frames_and_no_pass_is_in_vain(heads_model, wav
 
 @pytest.mark.parametrize("mode", ["sot", "sop"])
 def test_drafts_save_passes_and_change_nothing(model, waves, mode):
-    """Mode sot has drafts if its heads are trained; the effort is counted with and without."""
+    """Mode sot has drafts if its heads are trained; the passes are counted with and without."""
     model.ctc_weight = 0.3
     with_draft, without = Decoder(model, mode), Decoder(model, mode, draft=False)
     assert with_draft.draft and not without.draft
     hypotheses = with_draft(waves)
     assert hypotheses == without(waves)
-    assert all(h.effort.verified > 0 for h in hypotheses)
-    assert all(h.effort.passes == h.effort.tokens for h in without(waves))
+    assert all(h.statistics.verified > 0 for h in hypotheses)
+    assert all(h.statistics.passes == h.statistics.tokens for h in without(waves))
 
 
 def test_no_draft_of_untrained_heads_nor_for_beams(options):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, MistralConfig, Qwen2Config
 
-from espnet2_sop.decoding.generate import Effort, generate
+from espnet2_sop.decoding.generate import DecodingStatistics, generate
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM
 from espnet2_sop.model.llm.key_value_cache import has_plain_cache
@@ -49,7 +49,7 @@ def spoil(rng, truth, sc, vocabulary):
 def test_no_draft_changes_the_output(build_llm, tiny_llm, tokenizer, slow_greedy, kwargs):
     """Thousands of drafts, alone and in batches; rows have ends of sequence and rooms of their own."""
     rng = random.Random(11)
-    efforts, endings = Effort(), 0
+    counted, endings = DecodingStatistics(), 0
     for seed in range(4):
         llm = build_llm(tiny_llm, seed=seed, **kwargs)
         together, single = prompts(llm, tokenizer, 6, seed)
@@ -64,13 +64,13 @@ def test_no_draft_changes_the_output(build_llm, tiny_llm, tokenizer, slow_greedy
             drafts = [spoil(rng, ids, llm.sc_id, vocabulary) for ids in truth]
             written, _, took = generate(llm, together, eos, room, drafts=drafts)
             assert written == truth
-            efforts = sum(took, efforts)
+            counted = sum(took, counted)
         for i in range(6):
             for _ in range(15):
                 drafts = [spoil(rng, truth[i], llm.sc_id, vocabulary)]
                 assert generate(llm, single[i], eos, [room[i]], drafts=drafts)[0] == [truth[i]]
     assert 0 < endings < 24, "some rows must end early, some must run out of room"
-    assert efforts.passes < efforts.tokens and 0 < efforts.accepted < efforts.verified
+    assert counted.passes < counted.tokens and 0 < counted.accepted < counted.verified
 
 
 @torch.no_grad()
@@ -89,7 +89,7 @@ def test_greedy_is_that_of_transformers(build_llm, tiny_llm, untied_llm, tokeniz
         assert generate(llm, inputs, 1, [ROOM] * 5)[0] == expected
         written, _, took = generate(llm, inputs, 1, [ROOM] * 5, drafts=expected)
         assert written == expected
-        assert all(effort.passes < len(ids) for effort, ids in zip(took, expected, strict=True))
+        assert all(count.passes < len(ids) for count, ids in zip(took, expected, strict=True))
 
 
 @torch.no_grad()
@@ -140,11 +140,11 @@ def test_log_probs_are_those_of_transformers(build_llm, tiny_llm, tokenizer, bea
 
 
 @torch.no_grad()
-def test_effort_counts_every_token_once(build_llm, tiny_llm, tokenizer):
+def test_statistics_count_every_token_once(build_llm, tiny_llm, tokenizer):
     llm = build_llm(tiny_llm)
     inputs, _ = prompts(llm, tokenizer, 3)
     plain, _, took = generate(llm, inputs, 1, [ROOM] * 3)
-    assert took == [Effort(ROOM, ROOM)] * 3, "without a draft every token takes a pass"
+    assert took == [DecodingStatistics(ROOM, ROOM)] * 3, "without a draft every token takes a pass"
     _, _, took = generate(llm, inputs, 1, [ROOM] * 3, drafts=plain)
     assert all(e.tokens == ROOM == e.passes + e.accepted and e.accepted == e.verified for e in took)
 
