@@ -40,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--max_seconds {args.max_seconds:g}: give 1 to 3600 seconds")
     from espnet2_sop.demo.server import DemoServer
     from espnet2_sop.demo.studio import Studio, find_examples
-    from espnet2_sop.packaging.weights import find_weights, quiet_libraries
+    from espnet2_sop.io.pretrained import quiet_libraries
+    from espnet2_sop.packaging.locate import find_weights
 
     examples = find_examples(args.examples) if args.examples else []
     find_weights(args.model, args.revision)  # a mistake is found before torch is imported

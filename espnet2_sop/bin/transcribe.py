@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from espnet2_sop.bin.decode import add_recognition_options, check_recognition_options
+from espnet2_sop.decoding.options import add_recognition_options, check_recognition_options
 from espnet2_sop.io import provenance
 from espnet2_sop.io.disk import written_to
 from espnet2_sop.io.errors import UserError
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     check_recognition_options(args)
     from espnet2_sop.decoding.segmentation import check_limits
     from espnet2_sop.decoding.transcribe.recordings import find_recordings
-    from espnet2_sop.packaging.weights import find_weights
+    from espnet2_sop.packaging.locate import find_weights
 
     recordings = find_recordings(args.audio)
     if not args.out and len(recordings) * len(args.format) > 1:
@@ -160,7 +160,7 @@ def open_model(args: argparse.Namespace, weights: Path):
         A `Speech2Text`.
     """
     from espnet2_sop import Speech2Text
-    from espnet2_sop.packaging.weights import quiet_libraries
+    from espnet2_sop.io.pretrained import quiet_libraries
 
     quiet_libraries()
     return Speech2Text.from_pretrained(

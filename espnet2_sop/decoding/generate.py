@@ -10,6 +10,7 @@ from transformers import GenerationConfig
 from espnet2_sop.decoding.draft import Draft, PassCost, lookahead
 from espnet2_sop.decoding.statistics import DecodingStatistics
 from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.pretrained import attention_of
 from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.model.llm.key_value_cache import RowCache, has_plain_cache
 from espnet2_sop.model.llm.prompt import LLMInput
@@ -182,7 +183,7 @@ def log_prob(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 def can_verify(llm: AdaptedCausalLM) -> bool:
     """Whether the LLM takes masks with a row for every query, and keeps all keys."""
-    return llm.base.config._attn_implementation in ("sdpa", "eager") and has_plain_cache(llm.base.config)
+    return attention_of(llm.base.config) in ("sdpa", "eager") and has_plain_cache(llm.base.config)
 
 
 def context_of(llm: AdaptedCausalLM) -> int:

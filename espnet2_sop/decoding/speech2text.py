@@ -15,7 +15,7 @@ from espnet2_sop.io.errors import UserError, require_choice
 from espnet2_sop.io.out_of_memory import within_memory
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.batching import check_batch_limits, sorted_batches
-from espnet2_sop.packaging.weights import find_weights
+from espnet2_sop.packaging.locate import find_weights
 
 DTYPES = ("float32", "bfloat16", "float16")
 

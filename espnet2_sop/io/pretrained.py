@@ -30,6 +30,26 @@ def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs)
         raise unavailable(f"{option}: {name}", name, error) from error
 
 
+def quiet_libraries() -> None:
+    """Silences progress bars and warnings of the libraries that are meant for developers."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")  # WavLM in transformers
+    warnings.filterwarnings("ignore", "Passing `no_repeat_ngram_size`")  # in beam search: the prompt may be repeated
+
+
+def attention_of(config) -> str | None:
+    """How a model of transformers computes attention, such as `sdpa`.
+
+    Its configuration has this under a private name only.
+    """
+    return config._attn_implementation
+
+
 def unavailable(what: str, name: str, error: Exception) -> UserError:
     """One line for what a hub or a folder answered instead of the model.
 

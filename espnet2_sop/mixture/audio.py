@@ -1,4 +1,4 @@
-"""Reading mono 16 kHz audio, with a bounded memory of what was read."""
+"""Reading mono 16 kHz audio, with a bounded memory of what was read, and writing it."""
 
 import io
 import os
@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.files import atomic_path
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.kaldi_audio import Command, audio_exists, file_of, open_entry
 
@@ -144,3 +145,24 @@ def _decode(audio: soundfile.SoundFile, path: str, start: int, stop: int) -> np.
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: the audio file is corrupt (samples that are not finite numbers)")
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+
+
+def write_wav(path: str | Path, samples: np.ndarray) -> None:
+    """Writes samples (T,) as 16-bit WAV, 16 kHz, whole or not at all; soundfile rounds and clips as for LibriMix.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    try:
+        with atomic_path(path) as part:
+            part.write_bytes(buffer.getbuffer())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_flac(path: Path, samples: np.ndarray) -> None:
+    """Writes samples (T,) float32 as 16-bit FLAC, whole or not at all."""
+    with atomic_path(path) as part:
+        soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")

@@ -1,7 +1,6 @@
 """The same work on many things in several processes."""
 
 import functools
-import io
 import multiprocessing
 import os
 import signal
@@ -9,15 +8,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
-import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.io.files import atomic_path
-from espnet2_sop.mixture import SAMPLE_RATE
 
 CHUNK = 8  # things a process gets at once
 
@@ -59,18 +53,3 @@ def run[Item, Result](work: Callable[[Item], Result], items: Sequence[Item], nj:
         raise UserError(f"{title}: a process was killed, perhaps for want of memory; use a smaller --nj") from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def write_wav(path: str | Path, samples: np.ndarray) -> None:
-    """Writes samples (T,) as 16-bit WAV, 16 kHz, whole or not at all; soundfile rounds and clips as for LibriMix.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
-    try:
-        with atomic_path(path) as part:
-            part.write_bytes(buffer.getbuffer())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -5,14 +5,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.io.files import atomic_path, atomic_write, open_text, read_kaldi
-from espnet2_sop.mixture import SAMPLE_RATE
-from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.io.files import atomic_write, open_text, read_kaldi
+from espnet2_sop.mixture.audio import AudioReader, write_flac
 from espnet2_sop.mixture.corpora.kaldi import read_kaldi_dir
 from espnet2_sop.mixture.corpora.lhotse import read_lhotse
 from espnet2_sop.mixture.corpora.librimix import CONDITIONS, at_speeds, read_librimix, with_prefix
@@ -131,7 +128,7 @@ def write_turn(turn: Turn, folder: Path) -> Utterance:
     if len(turn.utterances) == 1:
         return turn.utterances[0]
     path, samples = folder / f"{turn.utterances[0].id}.flac", join(turn, AudioReader())
-    write_audio(path, samples)
+    write_flac(path, samples)
     return joined_utterance(turn, path, samples)
 
 
@@ -180,7 +177,7 @@ def noise(args: argparse.Namespace) -> str:
     """Writes synthetic noises as FLAC files."""
     voices = [Path(path) for path in dict.fromkeys(utterance.path for utterance in utterances(args))]
     for name, samples in synthesize([args.seed], args.number, args.seconds, voices):
-        write_audio(args.out / f"{name}.flac", samples)
+        write_flac(args.out / f"{name}.flac", samples)
     return f"{args.number} noises of {args.seconds:g} s"
 
 
@@ -188,7 +185,7 @@ def rooms(args: argparse.Namespace) -> str:
     """Writes the responses of simulated rooms as FLAC files, a sub-folder for each room."""
     for number, responses in enumerate(simulate_rooms(args.seed, args.number, args.positions)):
         for position, response in enumerate(responses):
-            write_audio(args.out / f"room{number:04d}" / f"{position}.flac", response)
+            write_flac(args.out / f"room{number:04d}" / f"{position}.flac", response)
     return f"{args.number} rooms with {args.positions} positions each"
 
 
@@ -208,7 +205,7 @@ def voices(args: argparse.Namespace) -> str:
     for voice, name, text in tqdm(jobs, desc="voices", unit="utterance", mininterval=1.0):
         path = args.out / voice / chapter / f"{name}.flac"
         if not path.exists():
-            write_audio(path, engine.speak(text, voice))
+            write_flac(path, engine.speak(text, voice))
     return f"{len(jobs)} utterances of {len(spoken)} voices"
 
 
@@ -230,12 +227,6 @@ def write_texts(texts: dict[str, str], path: Path) -> None:
             path.with_name(f"{name}.flac").unlink(missing_ok=True)
     with atomic_write(path) as f:
         f.writelines(f"{name} {text}\n" for name, text in texts.items())
-
-
-def write_audio(path: Path, samples: np.ndarray) -> None:
-    """Writes samples (T,) float32 as 16-bit FLAC, whole or not at all."""
-    with atomic_path(path) as part:
-        soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
 MODES = {

@@ -1,4 +1,4 @@
-"""Model packages: where one is, and where what it names is."""
+"""Models: where a run or package is, where its weights are, and where what it names is."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -8,6 +8,7 @@ from espnet2_sop.io.files import read_yaml
 from espnet2_sop.packaging.archive import unpack
 
 WEIGHTS = "model.safetensors"
+AVERAGED = ("valid.acc.ave.pth", "valid.ter.ave.pth")  # of runs with the LLM, of runs of the heads
 # what `espnet2-sop pack` writes; nothing else is fetched from a hub or brought to one
 CONTENT = ("config.yaml", "README.md", WEIGHTS, "adapters/*", "ctc_vocab/*", "pretrained/*", "tokenizer/*")
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -45,6 +46,26 @@ def open_package(source: str | Path, revision: str | None = None) -> Path:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{source}: no config.yaml here; give a run folder or what `espnet2-sop pack` made")
     return folder
+
+
+def find_weights(model: str | Path, revision: str | None = None, checkpoint: str | None = None) -> Path:
+    """The checkpoint of a model.
+
+    Args:
+        model, revision, checkpoint: As in `Speech2Text.from_pretrained`.
+
+    Raises:
+        UserError: There is no such model, or none or several checkpoints to choose from, or it is ESPnet's baseline.
+    """
+    folder = open_package(model, revision)
+    if "token_list" in read_yaml(folder / "config.yaml"):
+        raise UserError(f"{model}: trained with --task asr; ESPnet's own Speech2Text reads it")
+    found = [name for name in ([checkpoint] if checkpoint else [WEIGHTS, *AVERAGED]) if (folder / name).is_file()]
+    if not found:
+        raise UserError(f"{model}: no {checkpoint or 'checkpoint'} in it; name one that it has (checkpoint)")
+    if WEIGHTS not in found and len(found) > 1:
+        raise UserError(f"{model}: has {' and '.join(found)}; choose one (checkpoint)")
+    return folder / found[0]
 
 
 def fetch(name: str, revision: str | None) -> Path:

@@ -326,7 +326,7 @@ def test_what_the_package_wrote_itself(tmp_path):
     """Marks and memories that are broken are as if they were not there."""
     from espnet2_sop.io import done, provenance
     from espnet2_sop.mixture.corpora import stored
-    from espnet2_sop.mixture.headers import _known
+    from espnet2_sop.mixture.corpora.headers import _known
 
     provenance.write_origin(tmp_path, {"options": {"a": 1}, "files": {}})
     fuzzing.fuzz(tmp_path / "origin.json", lambda: provenance.changes(tmp_path, {"options": {"a": 2}}))

@@ -11,8 +11,8 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, is_name, open_text
 from espnet2_sop.io.json_shapes import is_number
 from espnet2_sop.mixture import SAMPLE_RATE
+from espnet2_sop.mixture.corpora.headers import read_lengths
 from espnet2_sop.mixture.corpora.wham import AUGMENTED, find_noises
-from espnet2_sop.mixture.headers import read_lengths
 from espnet2_sop.mixture.manifest import Mixture, Noise, Source
 from espnet2_sop.mixture.simulation.pool import speaker_of, text_of
 

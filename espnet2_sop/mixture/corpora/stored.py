@@ -9,9 +9,9 @@ from pathlib import Path
 
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import is_name
-from espnet2_sop.mixture.audio import AudioReader
+from espnet2_sop.mixture.audio import AudioReader, write_wav
 from espnet2_sop.mixture.manifest import Mixture, Recording
-from espnet2_sop.mixture.parallel import run, write_wav
+from espnet2_sop.mixture.parallel import run
 from espnet2_sop.mixture.render import render
 
 INDEX = ".stored"  # in the folder of the WAVs: "id digest" of each that is whole

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from espnet2_sop.mixture.audio import AudioReader
-from espnet2_sop.mixture.parallel import run, write_wav
+from espnet2_sop.mixture.audio import AudioReader, write_wav
+from espnet2_sop.mixture.parallel import run
 from espnet2_sop.mixture.render import change_speed
 
 AUGMENTED = re.compile(r"(?P<stem>.+)sp(?P<speed>08|12)(?P<extension>\.\w+)")

@@ -247,6 +247,6 @@ def test_a_change_in_the_middle_of_a_large_file_is_seen(tmp_path):
     for size, same in ((1000, True), (2 * END + 1000, False)):
         path.write_bytes(bytes(size))
         os.utime(path, (1, 1))
-        first = contents(path)
+        first = contents(str(path))
         os.utime(path, (2, 2))
-        assert (contents(path) == first) == same
+        assert (contents(str(path)) == first) == same

@@ -153,7 +153,7 @@ def test_bad_recordings(speech2text, recordings):
 
 def test_checkpoints_of_a_run(tmp_path):
     """The averaged one of either kind, never a guess between two; ESPnet's baseline is refused."""
-    from espnet2_sop.packaging.weights import find_weights
+    from espnet2_sop.packaging.locate import find_weights
 
     (tmp_path / "config.yaml").write_text("a: 1\n")
     with pytest.raises(UserError, match="no checkpoint in it"):

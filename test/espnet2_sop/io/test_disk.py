@@ -56,9 +56,9 @@ def save_tensors(path):
 def save_audio(path):
     import numpy as np
 
-    from espnet2_sop.mixture.prepare import write_audio
+    from espnet2_sop.mixture.audio import write_flac
 
-    write_audio(path, np.random.default_rng(0).uniform(-1, 1, 100_000).astype("float32"))
+    write_flac(path, np.random.default_rng(0).uniform(-1, 1, 100_000).astype("float32"))
 
 
 def save_text(path):

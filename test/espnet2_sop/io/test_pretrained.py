@@ -4,8 +4,10 @@ import importlib
 
 import huggingface_hub
 import pytest
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from espnet2_sop.io.errors import UserError
+from espnet2_sop.io.pretrained import attention_of
 from espnet2_sop.model.encoder.speech import HuggingFaceEncoder
 from espnet2_sop.text.llm_tokenizer import LLMTokenizer
 
@@ -53,3 +55,10 @@ def test_a_broken_folder_is_one_line(tmp_path):
     with pytest.raises(UserError, match="encoder_conf.pretrained: .* cannot be loaded") as error:
         HuggingFaceEncoder(str(tmp_path))
     assert r"\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_transformers_still_says_how_attention_is_computed(attention):
+    """If this fails, transformers has renamed what `attention_of` reads, and greedy decoding verifies no drafts."""
+    config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    assert attention_of(AutoModelForCausalLM.from_config(config, attn_implementation=attention).config) == attention

@@ -10,7 +10,7 @@ from pathlib import Path
 from pack_corpus import read_sentences
 from tqdm import tqdm
 
-from espnet2_sop.mixture.prepare import write_audio
+from espnet2_sop.mixture.audio import write_flac
 from espnet2_sop.mixture.simulation.voices import Kokoro
 
 
@@ -27,7 +27,7 @@ def main():
     for utterance, voice, speed, text in tqdm(utterances, unit="utt"):
         path = args.out / f"{utterance}.flac"
         if not path.exists():
-            write_audio(path, kokoro.speak(text, voice, speed))
+            write_flac(path, kokoro.speak(text, voice, speed))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.mixture import headers
-from espnet2_sop.mixture.headers import read_lengths
+from espnet2_sop.mixture.corpora import headers
+from espnet2_sop.mixture.corpora.headers import read_lengths
 
 
 @pytest.fixture
