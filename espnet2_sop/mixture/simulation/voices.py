@@ -32,7 +32,9 @@ class Kokoro:
             raise UserError("synthetic voices need kokoro-onnx: pip install 'espnet2_sop[voices]'") from None
         for path in (model, voices):
             if not path.is_file():
-                raise UserError(f"{path}: no such file; kokoro-onnx tells where to get model and voices")
+                raise UserError(
+                    f"{path}: no such file; model and voices are in https://github.com/thewh1teagle/kokoro-onnx/releases"
+                )
         try:
             self.kokoro = kokoro_onnx.Kokoro(str(model), str(voices))
         except Exception as error:  # of onnxruntime or numpy, of many kinds

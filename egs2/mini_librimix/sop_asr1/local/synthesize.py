@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Speaks the sentences of the embedded corpus with Kokoro-82M: one 16 kHz FLAC per utterance.
 
-Needs `pip install 'espnet2_sop[voices]'` and the ONNX model and voices of Kokoro-82M. What is there is not made again.
+Needs `pip install 'espnet2_sop[voices]'` and the ONNX model and voices of Kokoro-82M, files of the release
+https://github.com/thewh1teagle/kokoro-onnx/releases/tag/model-files-v1.0. Files that exist are not made again.
 """
 
 import argparse
