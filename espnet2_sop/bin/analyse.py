@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     from espnet2_sop.scoring.prompt.quality import analyse_folder, require_prompt
-    from espnet2_sop.scoring.prompt.summary import markdown_summary
+    from espnet2_sop.scoring.prompt.summary import prompt_document
 
     folders = [hyp.absolute() for hyp in args.hyp]
     for hyp in args.hyp:
@@ -34,4 +34,4 @@ def main(argv: list[str] | None = None) -> None:
         analyse_folder(args.ref or args.data / folder.name, hyp, args.control)
         for hyp, folder in zip(args.hyp, folders, strict=True)
     ]
-    print(markdown_summary(records))
+    print(prompt_document(records), end="")

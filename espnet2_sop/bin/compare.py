@@ -26,19 +26,19 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--top {args.top}: give the number of mixtures to show, 0 for none")
     from espnet2_sop.scoring.metrics import title
     from espnet2_sop.scoring.record import NAME, compare_records, read_record, score
-    from espnet2_sop.scoring.tables.one_set import with_interval
+    from espnet2_sop.scoring.tables.markdown import difference, error_rate
     from espnet2_sop.scoring.transcripts import read_transcripts, shown
 
     paths = (args.a, args.b)
     a, b = (score(args.ref, path) if args.ref else read_record(path / NAME) for path in paths)
-    difference = compare_records(a, b, args.metric)
+    found = compare_records(a, b, args.metric)
     print(f"{title(args.metric)} in percent on {a['test_set']}, {a['mixtures']} mixtures")
     for name, path, record in zip("AB", paths, (a, b), strict=True):
         total = record["metrics"][args.metric]
         counts = ", ".join(f"{key[0].upper()} {total[key]}" for key in ("substitutions", "deletions", "insertions"))
-        rate = with_interval(total["rate"], total["interval"])
+        rate = error_rate(total)
         print(f"{name}      {rate} ({counts} of {total['words']} words)  {record['system']}  {path}")
-    print("A - B  " + (f"{difference}, p = {difference.p:.4f}" if difference else "no reference words"))
+    print("A - B  " + (f"{difference(found)}, p = {found.p:.4f}" if found else "no reference words"))
 
     errors = {key: tuple(sum(r["per_mixture"][key][args.metric][:3]) for r in (a, b)) for key in a["per_mixture"]}
     ranked = sorted((k for k, (x, y) in errors.items() if x != y), key=lambda k: -abs(errors[k][0] - errors[k][1]))

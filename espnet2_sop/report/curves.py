@@ -19,22 +19,37 @@ STAGES = {
 }
 STATISTICS = {  # what ESPnet's reporter calls it: axis label, factor
     "loss": ("loss", 1),
-    "loss_align": ("loss of the alignment", 1),
+    "loss_ce": ("cross entropy (nats per token)", 1),
+    "loss_ctc": ("CTC loss (nats per slot)", 1),
+    "loss_align": ("CTC loss of the alignment (nats per talker)", 1),
+    "loss_stream": ("stream loss (squared error per slot)", 1),
     "acc": ("token accuracy (%)", 100),
     "ter": ("token error rate (%)", 100),
     "sop_error": ("token error rate of the prompt (%)", 100),
 }
+UNITS = {"sot": "nats per token", "sop": "nats per token", "ctc": "nats per slot"}  # of the loss of an objective
 SLOT = "ter_spk"
 SLOT_STYLES = ("-", "--", ":", "-.")
 PARTS = {"train": "--", "valid": "-"}
 
 
 def curve_figures(runs: Sequence[Run], looks: dict[str, Look]) -> Iterator[Figure]:
-    """A figure for each stage with at least one finished epoch."""
+    """A figure for each stage with at least one finished epoch.
+
+    Args:
+        runs: Trainings, by stage.
+        looks: Colour and marker of every system.
+
+    Yields:
+        The figures.
+    """
     for stage, group in groupby([run for run in runs if run.epochs], key=lambda run: run.stage):
         trained = list(group)
         panels = [
-            Panel(label, lambda axes, s=statistic, f=factor, r=trained: draw_statistic(axes, r, s, f, looks))
+            Panel(
+                f"loss ({unit_of_loss(trained)})" if statistic == "loss" else label,
+                lambda axes, s=statistic, f=factor, r=trained: draw_statistic(axes, r, s, f, looks),
+            )
             for statistic, (label, factor) in STATISTICS.items()
             if any(run.curve(part, statistic)[0] for run in trained for part in PARTS)
         ]
@@ -51,13 +66,39 @@ def curve_figures(runs: Sequence[Run], looks: dict[str, Look]) -> Iterator[Figur
         yield Figure(name, STAGES.get(stage, f"Stage {stage}"), caption, panels, [run.name for run in trained])
 
 
+def unit_of_loss(runs: Sequence[Run]) -> str:
+    """Unit of the loss of several trainings; a loss of several parts, and that of ESPnet's baselines, is a sum."""
+    units = set()
+    for run in runs:
+        parts = [name for name in known(run, "train") if name in ("loss_ce", "loss_ctc", "loss_align")]
+        objective = (run.config.get("model_conf") or {}).get("objective")
+        units.add("weighted sum of its parts" if parts or objective not in UNITS else UNITS[objective])
+    return units.pop() if len(units) == 1 else "nats per token, or a weighted sum of parts"
+
+
 def known(run: Run, part: str) -> set[str]:
-    """Statistics of a part that any epoch has."""
+    """Statistics of a training that any epoch has.
+
+    Args:
+        run: The training.
+        part: "train" or "valid".
+
+    Returns:
+        Their names.
+    """
     return {name for values in run.epochs.values() for name in values.get(part, {})}
 
 
 def draw_statistic(axes: Axes, runs: Sequence[Run], statistic: str, factor: float, looks: dict[str, Look]) -> None:
-    """One statistic of all runs, train and valid."""
+    """Draws one statistic of all runs, train and valid.
+
+    Args:
+        axes: Where to.
+        runs: The trainings.
+        statistic: Its name in the log.
+        factor: From its value to what the axis shows.
+        looks: Colour and marker of every system.
+    """
     for run in runs:
         look = looks[run.name]
         for part, style in PARTS.items():
@@ -68,7 +109,14 @@ def draw_statistic(axes: Axes, runs: Sequence[Run], statistic: str, factor: floa
 
 
 def draw_slots(axes: Axes, runs: Sequence[Run], slots: Sequence[str], looks: dict[str, Look]) -> None:
-    """Token error rate of each talker slot on the validation set."""
+    """Draws the token error rate of each talker slot on the validation set.
+
+    Args:
+        axes: Where to.
+        runs: The trainings.
+        slots: Names of the statistics, one for each slot.
+        looks: Colour and marker of every system.
+    """
     for run in runs:
         for slot, style in zip(slots, SLOT_STYLES * len(slots), strict=False):
             epochs, values = run.curve("valid", slot)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from espnet2_sop.report.experiment import Experiment
-from espnet2_sop.scoring.tables.results import COMPARISONS
+from espnet2_sop.scoring.tables.systems import COMPARISONS
 
 Key = tuple[str, str]  # test set, mixture id
 

@@ -15,8 +15,9 @@ from espnet2_sop.scoring.prompt import quality
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import NAME, Record, read_record
 from espnet2_sop.scoring.score import talker_words
-from espnet2_sop.scoring.tables.entry import SPEED
-from espnet2_sop.scoring.tables.results import gather, system_rank
+from espnet2_sop.scoring.tables.environment import SPEED
+from espnet2_sop.scoring.tables.results import gather
+from espnet2_sop.scoring.tables.systems import system_rank
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from espnet2_sop.io.files import atomic_path
-from espnet2_sop.scoring.tables.results import SYSTEMS
+from espnet2_sop.scoring.tables.systems import SYSTEMS
 
 # Okabe and Ito, "Color Universal Design" (2008), for the systems of the table; Paul Tol's "muted" for their variants.
 COLOURS = {

@@ -10,17 +10,23 @@ from espnet2_sop.report.alignment import CORRECT, DELETED, SUBSTITUTED, AlignedT
 from espnet2_sop.report.audio import data_uri, flac, read_mixtures
 from espnet2_sop.report.examples import Example, choose
 from espnet2_sop.report.experiment import Experiment, Result
-from espnet2_sop.report.figures import Look
-from espnet2_sop.report.markup import escape, mark, note
 from espnet2_sop.scoring.metrics import Talkers
 from espnet2_sop.scoring.score import talker_words
-from espnet2_sop.scoring.tables.results import system_rank
+from espnet2_sop.scoring.tables.markdown import DASH, plural
+from espnet2_sop.scoring.tables.systems import system_rank
 
 AUDIO_BYTES = 8_000_000  # of all examples together, as FLAC
 LINE_WIDTH = 112  # characters, padding included, before the words of a talker go on in another table
 MOST_INSERTED = 8  # words at one place that are shown in full; a decoder that loops inserts hundreds
-MOST_NAMES = 2  # of systems that share a row
-TALKER_COLOURS = 6  # classes t0, t1, ... of the style sheet
+Column = tuple[str, int]  # "word" or "gap" (insertions before a word), and the index of the word
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A system, or the prompt of one."""
+
+    system: str
+    prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,164 +34,247 @@ class Row:
     """What one or several systems wrote.
 
     Attributes:
-        names: Their names as HTML.
+        writers: Those that wrote these words.
         talkers: One for each of the reference, and those that are too many.
         errors: Of cpWER, in the whole mixture.
     """
 
-    names: list[str]
+    writers: list[Writer]
     talkers: list[AlignedTalker]
     errors: int
 
-    @property
-    def label(self) -> str:
-        """The first names; the list above the words has all."""
-        more = f' <span class="soft">+ {len(self.names) - MOST_NAMES}</span>' if len(self.names) > MOST_NAMES else ""
-        return ", ".join(self.names[:MOST_NAMES]) + more
+
+@dataclass(frozen=True)
+class Word:
+    """A word in a table: its text, its class in the style sheet, and what a pointer on it shows."""
+
+    text: str
+    kind: str = ""
+    title: str = ""
 
 
-def gallery(experiment: Experiment, number: int, looks: dict[str, Look]) -> str:
-    """The section of examples."""
-    samples = " ".join(
-        f'<span class="sample {kind}">{text}</span>'
-        for kind, text in (
-            (CORRECT, "correct"),
-            (SUBSTITUTED, "substituted"),
-            (DELETED, "– deleted"),
-            ("inserted", "+ inserted"),
-        )
-    )
-    parts = [
-        f'<p class="soft">Words after normalisation, talkers in the assignment of cpWER. {samples}</p>'
-        '<p class="soft">Systems with the same words share a row. A prompt is what the CTC heads of a system wrote for'
-        " its LLM to read.</p>"
-    ]
-    left, mixtures = AUDIO_BYTES, {}
-    examples = choose(experiment, number)
-    for index, example in enumerate(examples, 1):
+@dataclass(frozen=True)
+class Written:
+    """A row of a table of words: who wrote them, at which slot if it is another one, and the words."""
+
+    writers: list[Writer]
+    moved_to: int | None
+    words: list[Word]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Some columns of a talker: words of the reference, and what stands below them."""
+
+    reference: list[str]
+    rows: list[Written]
+
+
+@dataclass(frozen=True)
+class Talker:
+    """A talker of the reference, or (slot None) one too many.
+
+    Attributes:
+        slot: Place in the order of onsets, from 0.
+        speaker: Name in the manifest, or nothing.
+        lines: Words, broken into lines.
+    """
+
+    slot: int | None
+    speaker: str
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """When a talker speaks: start and length in percent of the mixture, and its times as text."""
+
+    left: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An example as the page shows it.
+
+    Attributes:
+        reason: Why it was chosen.
+        id: Id of the mixture.
+        details: Test set, talkers, overlap, duration.
+        audio: Address of its audio, or nothing.
+        silent: Why there is no audio.
+        bars: When each talker speaks.
+        words: Words of the reference.
+        rows: Errors of all systems.
+        talkers: Their words.
+    """
+
+    reason: str
+    id: str
+    details: list[str]
+    audio: str
+    silent: str
+    bars: list[Bar]
+    words: int
+    rows: list[Row]
+    talkers: list[Talker]
+
+
+def gallery(experiment: Experiment, number: int) -> list[Shown]:
+    """The examples of the page.
+
+    Args:
+        experiment: What was read.
+        number: Most examples.
+
+    Returns:
+        One for each, in the order of the page.
+    """
+    left, mixtures, shown = AUDIO_BYTES, {}, []
+    for example in choose(experiment, number):
         results = experiment.test_sets[example.test_set]
         if example.test_set not in mixtures:
             mixtures[example.test_set] = read_mixtures(results[0].test_set.folder)
         mixture = mixtures[example.test_set].get(example.id)
-        sound, size = player(mixture, results[0], left)
-        left -= size
-        parts.append(article(index, example, results, mixture, sound, looks))
-    if not examples:
-        parts.append(note("No examples: none asked for, or the references are not where score.json says."))
-    return "\n".join(parts)
+        data, silent = audio(mixture, results[0], left)
+        left -= len(data)
+        shown.append(show(example, results, mixture, data_uri(data, "audio/flac") if data else "", silent))
+    return shown
 
 
-def player(mixture: Mixture | None, result: Result, most: int) -> tuple[str, int]:
-    """An audio player, or a note that says why there is none; and the bytes of its audio."""
+def audio(mixture: Mixture | None, result: Result, most: int) -> tuple[bytes, str]:
+    """The audio of an example as FLAC.
+
+    Args:
+        mixture: The mixture, None if the manifest does not have it.
+        result: One of the test set.
+        most: Most bytes.
+
+    Returns:
+        The bytes, or none and the reason why there are none.
+    """
     if mixture is None:
-        return note(f"No player: mixtures.jsonl of {result.test_set.name} does not have this mixture."), 0
+        return b"", f"No player: mixtures.jsonl of {result.test_set.name} does not have this mixture."
     try:
         data = flac(mixture, result.test_set.folder)
     except UserError as error:
-        return note(f"No player: {error}"), 0
+        return b"", f"No player: {error}"
     if len(data) > most:
-        return note(f"No player: {AUDIO_BYTES / 1e6:g} MB of audio are the most that a report holds."), 0
-    return f'<audio controls preload="none" src="{data_uri(data, "audio/flac")}"></audio>', len(data)
+        return b"", f"No player: {AUDIO_BYTES / 1e6:g} MB of audio are the most that a report holds."
+    return data, ""
 
 
-def article(
-    index: int,
-    example: Example,
-    results: Sequence[Result],
-    mixture: Mixture | None,
-    sound: str,
-    looks: dict[str, Look],
-) -> str:
-    """One example."""
+def show(example: Example, results: Sequence[Result], mixture: Mixture | None, sound: str, silent: str) -> Shown:
+    """Puts together what the page shows of an example.
+
+    Args:
+        example: The example.
+        results: All systems on its test set.
+        mixture: The mixture, None if the manifest does not have it.
+        sound: Address of its audio, or nothing.
+        silent: Why there is no audio.
+
+    Returns:
+        The example as the page shows it.
+    """
     test_set = results[0].test_set
     ref = talker_words(test_set.texts[example.id])
-    details = [example.test_set, f"{len(ref)} talker{'s' * (len(ref) != 1)}"]
+    details = [example.test_set, plural(len(ref), "talker")]
     if example.id in test_set.overlap:
         details.append(f"overlap {test_set.overlap[example.id]:.2f}")
     if example.id in test_set.durations:
         details.append(f"{test_set.durations[example.id]:.1f} s")
-    rows = aligned_rows(example.id, ref, results, looks)
+    rows = aligned_rows(example.id, ref, results)
     number = max([len(ref), *(len(row.talkers) for row in rows)])
-    errors = "".join(f"<li>{', '.join(row.names)}: <b>{row.errors}</b></li>" for row in rows)
-    return "\n".join(
-        [
-            f'<article id="example{index}"><h3>{index}. {escape(example.reason)}</h3>',
-            f'<p class="soft">{escape(", ".join(details))}<br><code>{escape(example.id)}</code></p>',
-            sound,
-            timeline(mixture) if mixture else "",
-            f'<ul class="legend"><li>errors in {sum(map(len, ref))} words:</li>{errors}</ul>',
-            *(talker_block(slot, ref, rows, mixture) for slot in range(number)),
-            "</article>",
-        ]
-    )
+    talkers = [talker(slot, ref, rows, mixture) for slot in range(number)]
+    bars = timeline(mixture) if mixture else []
+    words = sum(map(len, ref))
+    return Shown(example.reason, example.id, details, sound, silent, bars, words, rows, talkers)
 
 
-def aligned_rows(name: str, ref: Talkers, results: Sequence[Result], looks: dict[str, Look]) -> list[Row]:
-    """Rows of an example: what each system wrote, behind what it was prompted with; equal ones are one row."""
-    labels: dict[tuple, list[str]] = {}
+def aligned_rows(key: str, ref: Talkers, results: Sequence[Result]) -> list[Row]:
+    """What each system wrote, behind what it was prompted with; equal texts are one row.
+
+    Args:
+        key: Id of the mixture.
+        ref: Words of each reference talker.
+        results: All systems on the test set.
+
+    Returns:
+        The rows, systems in the order of all tables.
+    """
+    writers: dict[tuple, list[Writer]] = {}
     for result in sorted(results, key=lambda result: system_rank(result.system)):
+        texts = [(result.texts, False)]
         if result.prompts and result.prompts != result.texts:
-            words = talker_words(result.prompts.get(name, ""))
-            labels.setdefault(tuple(map(tuple, words)), []).append(named(result.system, looks, "prompt of "))
-        words = talker_words(result.texts.get(name, ""))
-        labels.setdefault(tuple(map(tuple, words)), []).append(named(result.system, looks))
+            texts.insert(0, (result.prompts, True))
+        for table, prompt in texts:
+            words = tuple(map(tuple, talker_words(table.get(key, ""))))
+            writers.setdefault(words, []).append(Writer(result.system, prompt))
     rows = []
-    for words, names in labels.items():
+    for words, names in writers.items():
         talkers = align_talkers(ref, [list(talker) for talker in words])
         errors = sum(t.insertions + t.count(SUBSTITUTED) + t.count(DELETED) for t in talkers)
         rows.append(Row(names, talkers, errors))
     return rows
 
 
-def named(system: str, looks: dict[str, Look], role: str = "") -> str:
-    """A system's name with its mark, as HTML."""
-    return f'<span class="system">{mark(looks[system])}{role}{escape(system)}</span>'
-
-
-def chip(slot: int) -> str:
-    """The number of a talker slot (from 0) in its colour, as HTML."""
-    return f'<span class="chip t{slot % TALKER_COLOURS}">{slot + 1}</span>'
-
-
-def timeline(mixture: Mixture) -> str:
+def timeline(mixture: Mixture) -> list[Bar]:
     """When each talker speaks."""
     total = max(mixture.num_samples, 1)
-    bars = []
-    for slot, (start, end) in enumerate(mixture.spans):
-        place = f"left:{100 * start / total:.1f}%;width:{100 * (end - start) / total:.1f}%"
-        text = f"{start / SAMPLE_RATE:.2f}–{end / SAMPLE_RATE:.2f} s"
-        bars.append(f'<div><span class="t{slot % TALKER_COLOURS}" style="{place}">{slot + 1}: {text}</span></div>')
-    return f'<div class="timeline" role="img" aria-label="when each talker speaks">{"".join(bars)}</div>'
+    return [
+        Bar(100 * start / total, 100 * (end - start) / total,
+            f"{start / SAMPLE_RATE:.2f}–{end / SAMPLE_RATE:.2f} s")
+        for start, end in mixture.spans
+    ]  # fmt: skip
 
 
-def talker_block(slot: int, ref: Talkers, rows: Sequence[Row], mixture: Mixture | None) -> str:
-    """The words of one talker of the reference, or of a talker too many."""
-    if slot < len(ref):
-        speaker = mixture.sources[slot].speaker if mixture and slot < mixture.num_talkers else ""
-        heading = f"{chip(slot)} talker {slot + 1}" + (f", speaker {escape(speaker)}" if speaker else "")
-        words = ref[slot]
-    else:
-        heading, words = "one talker too many", []
-    written = [(row, row.talkers[slot]) for row in rows if slot < len(row.talkers)]
-    aligned = [(row.label + moved(talker, slot), talker) for row, talker in written]
-    tables = "".join(word_table(words, aligned, columns) for columns in lines(words, aligned))
-    return f'<h4>{heading}</h4><div class="scroll">{tables}</div>'
+def talker(slot: int, ref: Talkers, rows: Sequence[Row], mixture: Mixture | None) -> Talker:
+    """The words of one talker of the reference, or of a talker too many.
+
+    Args:
+        slot: Place in the order of onsets, from 0; beyond the reference a talker too many.
+        ref: Words of each reference talker.
+        rows: What the systems wrote.
+        mixture: The mixture, None if the manifest does not have it.
+
+    Returns:
+        The talker as the page shows it.
+    """
+    known = slot < len(ref)
+    words = ref[slot] if known else []
+    written = [(row.writers, row.talkers[slot]) for row in rows if slot < len(row.talkers)]
+    lines = [
+        Line(
+            [words[index] if kind == "word" else "" for kind, index in columns],
+            [
+                Written(writers, None if aligned.slot == slot else aligned.slot,
+                        [shown_word(words, aligned, column) for column in columns])
+                for writers, aligned in written
+            ],
+        )
+        for columns in broken_lines(words, [aligned for _, aligned in written])
+    ]  # fmt: skip
+    speaker = mixture.sources[slot].speaker if known and mixture and slot < mixture.num_talkers else ""
+    return Talker(slot if known else None, speaker, lines)
 
 
-def moved(talker: AlignedTalker, slot: int) -> str:
-    """A mark where the system put a talker at another place."""
-    if talker.slot in (slot, None):
-        return ""
-    return f' <span class="system soft">written as {chip(talker.slot)}</span>'
+def broken_lines(words: Sequence[str], rows: Sequence[AlignedTalker]) -> Iterator[list[Column]]:
+    """Cuts the columns of a talker (words, and insertions before them where there are any) into lines.
 
+    Args:
+        words: Those of the reference.
+        rows: What the systems wrote.
 
-def lines(words: Sequence[str], rows: Sequence[tuple[str, AlignedTalker]]) -> Iterator[list[tuple[str, int]]]:
-    """Cuts the columns of a talker (words, and insertions before them where there are any) into lines."""
-    line: list[tuple[str, int]] = []
+    Yields:
+        The columns of a line.
+    """
+    line: list[Column] = []
     used = 0
     for index in range(len(words) + 1):
         for kind in ("gap", "word"):
-            cells = [cell_text(talker, kind, index) for _, talker in rows]
+            cells = [cell_text(aligned, (kind, index)) for aligned in rows]
             if kind == "word" and index < len(words):
                 cells.append(words[index])
             width = max(map(len, cells), default=0)
@@ -200,33 +289,37 @@ def lines(words: Sequence[str], rows: Sequence[tuple[str, AlignedTalker]]) -> It
         yield line
 
 
-def cell_text(talker: AlignedTalker, kind: str, index: int) -> str:
-    """What stands in a column, without escaping."""
+def cell_text(aligned: AlignedTalker, column: Column) -> str:
+    """What a system wrote in a column.
+
+    Args:
+        aligned: Its talker.
+        column: The column.
+
+    Returns:
+        A word, the inserted words, or nothing.
+    """
+    kind, index = column
     if kind == "gap":
-        words = talker.inserted[index]
+        words = aligned.inserted[index]
         return " ".join(words) if len(words) <= MOST_INSERTED else f"{' '.join(words[:4])} … {len(words)} words"
-    return talker.words[index][1] if index < len(talker.words) else ""
+    return aligned.words[index][1] if index < len(aligned.words) else ""
 
 
-def word_table(
-    words: Sequence[str], rows: Sequence[tuple[str, AlignedTalker]], columns: Sequence[tuple[str, int]]
-) -> str:
-    """Some columns of a talker: the reference above, the systems below."""
-    shown = (escape(words[index]) if kind == "word" else "" for kind, index in columns)
-    head = "".join(f"<td><span>{text}</span></td>" for text in shown)
-    reference = f'<tr class="ref"><th>reference</th>{head}</tr>' if words else ""
-    body = "".join(
-        f"<tr><th>{label}</th>{''.join(word_cell(words, talker, *column) for column in columns)}</tr>"
-        for label, talker in rows
-    )
-    return f'<table class="words"><tbody>{reference}{body}</tbody></table>'
+def shown_word(words: Sequence[str], aligned: AlignedTalker, column: Column) -> Word:
+    """A word with what became of it.
 
+    Args:
+        words: Those of the reference.
+        aligned: What a system wrote.
+        column: The column.
 
-def word_cell(words: Sequence[str], talker: AlignedTalker, kind: str, index: int) -> str:
-    """One word, coloured by what became of it."""
+    Returns:
+        The word; one without text where nothing was inserted.
+    """
+    kind, index = column
+    text = cell_text(aligned, column)
     if kind == "gap":
-        text = cell_text(talker, kind, index)
-        return f'<td><span class="inserted" title="inserted">+ {escape(text)}</span></td>' if text else "<td></td>"
-    what, word = talker.words[index]
-    title = "" if what == CORRECT else f' title="{what}: {escape(words[index])}"'
-    return f'<td><span class="{what}"{title}>{escape(word) or "–"}</span></td>'
+        return Word(f"+ {text}", "inserted", "inserted") if text else Word("")
+    what = aligned.words[index][0]
+    return Word(text or DASH, what, "" if what == CORRECT else f"{what}: {words[index]}")

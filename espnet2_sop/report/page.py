@@ -1,23 +1,27 @@
 """The report as one HTML file that needs nothing else, and its figures as files."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import jinja2
+from markupsafe import Markup, escape
+from matplotlib.markers import MarkerStyle
+
 from espnet2_sop.io.files import atomic_write
+from espnet2_sop.report import sections
 from espnet2_sop.report.curves import curve_figures
 from espnet2_sop.report.experiment import Experiment, read_experiment
-from espnet2_sop.report.figures import Figure, Look, make_looks, panel_svg, save_figure
+from espnet2_sop.report.figures import Figure, Look, Panel, make_looks, panel_svg, save_figure
 from espnet2_sop.report.gallery import gallery
-from espnet2_sop.report.markup import escape, from_markdown, legend
 from espnet2_sop.report.plots import score_figures
-from espnet2_sop.report.sections import environment, overview, prompts, speed, trainings
-from espnet2_sop.report.style import STYLE
-from espnet2_sop.scoring.tables.results import report as results_text
-from espnet2_sop.scoring.tables.results import system_rank
+from espnet2_sop.scoring.tables.systems import system_rank
 
-# Nothing is loaded and nothing runs, whatever the hypotheses say.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"
+THEME = {  # colours of the figures that the style sheet has for light and dark pages
+    **{"#000000": "--ink", "#444444": "--soft", "#555555": "--soft", "#666666": "--soft", "#e4e4e4": "--line"},
+    **{"#332288": "--indigo", "#882255": "--wine", "#117733": "--green"},
+}
 
 
 def write_report(root: Path, out: Path, plots: Path, examples: int) -> list[Path]:
@@ -46,55 +50,77 @@ def write_report(root: Path, out: Path, plots: Path, examples: int) -> list[Path
 
 
 def page(experiment: Experiment, figures: Sequence[Figure], looks: dict[str, Look], examples: int) -> str:
-    """The whole page."""
-    drawn = {figure.name: figure_html(figure, looks) for figure in figures}
-    curves = "".join(drawn[figure.name] for figure in figures if figure.name.startswith("curves"))
-    sections = {
-        "Overview": overview(experiment, looks),
-        "Results": drawn["cpwer"] + from_markdown(results_text(experiment.records), looks),
-        "Overlap and talkers": drawn.get("overlap", "") + drawn.get("talkers", "") + drawn["counts"],
-        "Prompts": drawn.get("prompt", "") + prompts(experiment, looks),
-        "Examples": gallery(experiment, examples, looks),
-        "Speed": drawn.get("speed", "") + speed(experiment, looks),
-        "Training": curves + trainings(experiment, looks),
-        "Environment": environment(experiment),
-    }
-    title = escape("/".join(experiment.root.resolve().parts[-3:]))
-    links = "".join(f'<a href="#{anchor(name)}">{name}</a>' for name in sections)
-    body = "\n".join(
-        f'<section id="{anchor(name)}"><h2>{name}</h2>\n{content}</section>' for name, content in sections.items()
-    )
-    made = datetime.now().strftime("%Y-%m-%d %H:%M")
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{title}</title>
-<style>
-{STYLE}
-</style></head><body>
-<header><h1>{title}</h1><p class="soft">Multi-talker speech recognition, report of {made}</p><nav>{links}</nav></header>
-<main>
-{body}
-</main>
-<footer>Made by espnet2-sop report.</footer>
-</body></html>
-"""
+    """The page, from the templates beside this file.
 
+    Args:
+        experiment: What was read.
+        figures: All figures.
+        looks: Colour and marker of every system.
+        examples: Most examples.
 
-def anchor(name: str) -> str:
-    """The address of a section within the page."""
-    return name.lower().replace(" ", "-")
-
-
-def figure_html(figure: Figure, looks: dict[str, Look]) -> str:
-    """A figure with heading, legend and caption; panels go on in the next line where the window is narrow."""
-    panels = "\n".join(
-        f'<div role="img" aria-label="{escape(figure.title)}: {escape(panel.title)}">'
-        f"{panel_svg(panel, f'{figure.name}-{index}')}</div>"
-        for index, panel in enumerate(figure.panels)
-    )
+    Returns:
+        HTML.
+    """
     return (
-        f'<figure id="figure-{figure.name}"><h3>{escape(figure.title)}</h3>{legend(figure.legend, looks)}\n'
-        f'<div class="panels">{panels}</div><figcaption>{escape(figure.caption)}</figcaption></figure>\n'
+        templates()
+        .get_template("page.html")
+        .render(
+            title="/".join(experiment.root.resolve().parts[-3:]),
+            made=datetime.now().strftime("%Y-%m-%d %H:%M"),
+            figures={figure.name: figure for figure in figures},
+            looks=looks,
+            tiles=sections.tiles(experiment),
+            overview=sections.overview(experiment),
+            results=sections.results(experiment),
+            prompts=sections.prompts(experiment),
+            examples=gallery(experiment, examples),
+            speed=sections.speed(experiment),
+            training=sections.trainings(experiment),
+            environment=sections.environment(experiment),
+        )
     )
+
+
+def templates() -> jinja2.Environment:
+    """The templates; what they show is escaped, and a name that they do not know is an error."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("espnet2_sop.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    found.filters |= {"inline": inline, "outline": outline, "svg": svg, "themed": themed}
+    return found
+
+
+def inline(text: str) -> Markup:
+    """Markdown within a line as HTML: bold, code, escaped stars."""
+    shown = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", shown).replace("\\*", "*"))
+
+
+def svg(panel: Panel, prefix: str) -> Markup:
+    """A panel as an `<svg>` element.
+
+    Args:
+        panel: What to draw; matplotlib escapes its text.
+        prefix: Before all ids in it.
+
+    Returns:
+        HTML.
+    """
+    return Markup(themed(panel_svg(panel, prefix)))
+
+
+def themed(style: str) -> str:
+    """Colours that are hard to see on dark pages become names of the style sheet."""
+    return re.sub("|".join(THEME), lambda found: f"var({THEME[found[0]]})", style)
+
+
+def outline(look: Look) -> str:
+    """The corners of a system's marker in a box of 22 by 12 pixels, as SVG has them."""
+    style = MarkerStyle(look.marker)
+    corners = style.get_path().transformed(style.get_transform()).to_polygons()[0]
+    size = 4.0 / max(abs(corners).max(), 0.01)
+    return " ".join(f"{11 + size * x:.1f},{6 - size * y:.1f}" for x, y in corners)

@@ -3,20 +3,23 @@
 import functools
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from espnet2_sop.report.experiment import Experiment, Result
 from espnet2_sop.report.figures import COLOURS, PANEL, Figure, Look, Panel, name_outside, upper_limit
 from espnet2_sop.scoring.bootstrap import interval
+from espnet2_sop.scoring.tables.markdown import SMALLEST_GROUP
+from espnet2_sop.scoring.tables.results import set_labels
 
 CPWER = "cpWER (%)"
+SHARES = LinearSegmentedColormap.from_list("shares", [(0.10, 0.42, 0.70, 0.03), (0.10, 0.42, 0.70, 1.0)])
 MOST_BARS = 6  # with more systems intervals only hide each other
 GROUPS = 5  # of equally many mixtures along the overlap ratio
-SMALLEST_GROUP = 10
 QUALITY_EDGES = (0, 10, 25, 50, 100)  # of the prompt's cpWER in percent: without error, up to 10, ..., above 100
 
 
@@ -47,11 +50,20 @@ def bars_of(pairs: tuple[tuple[int, int], ...]) -> list[float]:
 def cpwer_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
     """A row for each system, with its interval."""
     size = (PANEL[0], 0.9 + 0.28 * len(systems))
+    labels = set_labels(experiment.records)
 
-    def draw(axes: Axes, results: list[Result]) -> None:
+    def totals_of(results: list[Result]) -> dict[str, dict]:
         totals = {result.system: result.record["metrics"]["cpwer"] for result in results}
-        totals = {name: total for name, total in totals.items() if total["rate"] is not None}
-        end = upper_limit([limit for total in totals.values() for limit in total["interval"]])
+        return {name: total for name, total in totals.items() if total["rate"] is not None}
+
+    ends = shared_limits(
+        experiment,
+        {name: [limit for total in totals_of(results).values() for limit in total["interval"]]
+         for name, results in experiment.test_sets.items()},
+    )  # fmt: skip
+
+    def draw(axes: Axes, test_set: str, results: list[Result]) -> None:
+        totals, end = totals_of(results), ends[test_set]
         for row, name in enumerate(systems):
             if name not in totals:
                 left = {"transform": axes.get_yaxis_transform(), "fontsize": 8, "color": "#666666"}
@@ -68,10 +80,28 @@ def cpwer_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
         axes.grid(axis="y", visible=False)
 
     panels = [
-        Panel(name, lambda axes, results=results: draw(axes, results), size)
+        Panel(labels[name], lambda axes, name=name, results=results: draw(axes, name, results), size)
         for name, results in experiment.test_sets.items()
     ]
-    return Figure("cpwer", "cpWER by system", "Bars: 95 % bootstrap intervals over mixtures.", panels)
+    caption = "Bars: 95 % bootstrap intervals over mixtures. Test sets of as many talkers share their axis."
+    return Figure("cpwer", "cpWER by system", caption, panels)
+
+
+def shared_limits(experiment: Experiment, values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Ends of the axes of error rates: test sets of as many talkers have the same one.
+
+    Args:
+        experiment: Says how many talkers a test set has.
+        values: {test set: what its panel shows, in percent}.
+
+    Returns:
+        {test set: end of its axis in percent}.
+    """
+    talkers = {name: experiment.test_sets[name][0].record["num_talkers"] for name in values}
+    return {
+        name: upper_limit([value for other in values if talkers[other] == talkers[name] for value in values[other]])
+        for name in values
+    }
 
 
 def talker_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
@@ -83,25 +113,26 @@ def talker_figure(experiment: Experiment, systems: Sequence[str], looks: dict[st
             counts = pooled.setdefault(result.record["condition"], {}).setdefault(row["talkers"][0], {})
             counts.setdefault(result.system, {})[result.test_set.name, key] = errors[key]
 
-    def draw(axes: Axes, counts: dict[int, dict]) -> None:
-        numbers = sorted(counts)
-        lines = {}
-        for name in systems:
-            points = []
-            for number in numbers:
-                pairs = counts[number].get(name, {})
-                if len(pairs) == max(map(len, counts[number].values())):
-                    points.append((number, list(pairs.values())))
-            lines[name] = points
-        draw_lines(axes, lines, looks, dodge=0.04)
-        axes.set(xlabel="number of talkers", xticks=numbers)
+    panels_of: dict[str, Lines] = {}
+    for condition, counts in pooled.items():
+        if len(counts) > 1:
+            most = {number: max(map(len, of_number.values())) for number, of_number in counts.items()}
+            panels_of[condition] = {
+                name: [
+                    (number, list(counts[number][name].values()))
+                    for number in sorted(counts)
+                    if len(counts[number].get(name, {})) == most[number]
+                ]
+                for name in systems
+            }
+    end = upper_limit([height for lines in panels_of.values() for height in heights(lines)])
+
+    def draw(axes: Axes, condition: str) -> None:
+        draw_lines(axes, panels_of[condition], looks, dodge=0.04, end=end)
+        axes.set(xlabel="number of talkers", xticks=sorted(pooled[condition]))
         axes.margins(x=0.08)
 
-    panels = [
-        Panel(condition, lambda axes, counts=counts: draw(axes, counts))
-        for condition, counts in pooled.items()
-        if len(counts) > 1
-    ]
+    panels = [Panel(condition, lambda axes, condition=condition: draw(axes, condition)) for condition in panels_of]
     caption = "All test sets of a condition; a system has a point where it was scored on all mixtures of that number."
     return Figure("talkers", "cpWER against the number of talkers", caption, panels, systems)
 
@@ -109,26 +140,28 @@ def talker_figure(experiment: Experiment, systems: Sequence[str], looks: dict[st
 def overlap_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
     """cpWER against overlap, a panel for each test set."""
 
-    def draw(axes: Axes, results: list[Result], groups: list[list[str]]) -> None:
+    lines: dict[str, Lines] = {}
+    for test_set, results in experiment.test_sets.items():
         overlap = results[0].test_set.overlap
+        groups = overlap_groups(results)
         middles = [float(np.mean([overlap[key] for key in group])) for group in groups]
-        lines = {}
-        for result in sorted(results, key=lambda result: systems.index(result.system)):
+        ordered = sorted(results, key=lambda result: systems.index(result.system)) if groups else []
+        for result in ordered:
             errors = result.errors
-            lines[result.system] = [
-                (x, [errors[key] for key in group]) for x, group in zip(middles, groups, strict=True)
-            ]
-        draw_lines(axes, lines, looks, dodge=0.012 * (middles[-1] - middles[0]))
+            points = [(x, [errors[key] for key in group]) for x, group in zip(middles, groups, strict=True)]
+            lines.setdefault(test_set, {})[result.system] = points
+    ends = shared_limits(experiment, {name: heights(of_set) for name, of_set in lines.items()})
+    labels = set_labels(experiment.records)
+
+    def draw(axes: Axes, test_set: str) -> None:
+        x = [x for points in lines[test_set].values() for x, _ in points]
+        draw_lines(axes, lines[test_set], looks, dodge=0.012 * (max(x) - min(x)), end=ends[test_set])
         axes.set(xlabel="overlap ratio")
 
-    panels = [
-        Panel(name, lambda axes, results=results, groups=groups: draw(axes, results, groups))
-        for name, results in experiment.test_sets.items()
-        if (groups := overlap_groups(results))
-    ]
+    panels = [Panel(labels[name], lambda axes, name=name: draw(axes, name)) for name in lines]
     caption = (
         "Mixtures sorted by overlap ratio (time with two or more talkers over time with one or more) in "
-        f"{GROUPS} groups of equally many; each at its mean."
+        f"{GROUPS} groups of equally many; each at its mean. Test sets of as many talkers share their axis."
     )
     return Figure("overlap", "cpWER against overlap", caption, panels, systems)
 
@@ -143,18 +176,41 @@ def overlap_groups(results: list[Result]) -> list[list[str]]:
     return [list(map(str, group)) for group in np.array_split(np.array(ids, dtype=object), number)]
 
 
-def draw_lines(axes: Axes, lines: dict[str, list], looks: dict[str, Look], dodge: float = 0.0) -> None:
-    """Error rates with intervals, a line for each system.
+Lines = dict[str, list[tuple[float, list[tuple[int, int]]]]]
+"""{system: [(x, [(errors, words) of each mixture]), ...]}"""
+
+
+def with_words(lines: Lines) -> Lines:
+    """The lines without points that have no words, and without lines that have no points."""
+    kept = {name: [p for p in points if sum(words for _, words in p[1])] for name, points in lines.items()}
+    return {name: points for name, points in kept.items() if points}
+
+
+def heights(lines: Lines) -> list[float]:
+    """What an axis should hold: all rates in percent, and where intervals are drawn their upper ends."""
+    lines = with_words(lines)
+    rates = {name: [rate_of(pairs) for _, pairs in points] for name, points in lines.items()}
+    every = [rate for values in rates.values() for rate in values]
+    end = upper_limit(every)
+    if len(lines) > MOST_BARS:
+        return every
+    inside = [name for name in lines if min(rates[name]) <= end]
+    return every + [rate_of(pairs) + bars_of(tuple(pairs))[1] for name in inside for _, pairs in lines[name]]
+
+
+def draw_lines(axes: Axes, lines: Lines, looks: dict[str, Look], dodge: float = 0.0, end: float | None = None) -> None:
+    """Draws error rates with intervals, a line for each system.
 
     Args:
-        lines: {system: [(x, [(errors, words) of each mixture]), ...]}; points without words are left out.
+        axes: Where to.
+        lines: What to draw; points without words are left out.
+        looks: Colour and marker of every system.
         dodge: Distance of systems along x where intervals are drawn, so that they stand side by side.
+        end: Upper end of the axis in percent; None: what the lines need.
     """
-    lines = {name: [p for p in points if sum(words for _, words in p[1])] for name, points in lines.items()}
-    lines = {name: points for name, points in lines.items() if points}
+    lines = with_words(lines)
     rates = {name: [rate_of(pairs) for _, pairs in points] for name, points in lines.items()}
-    end = upper_limit([rate for values in rates.values() for rate in values])
-    outside = {name: min(values) for name, values in rates.items() if min(values) > end}
+    end = end or upper_limit(heights(lines))
     for index, (name, points) in enumerate(lines.items()):
         look = looks[name]
         x = [value for value, _ in points]
@@ -165,42 +221,54 @@ def draw_lines(axes: Axes, lines: dict[str, list], looks: dict[str, Look], dodge
         x = [value + dodge * (index - (len(lines) - 1) / 2) for value in x]
         bars = np.transpose([bars_of(tuple(pairs)) for _, pairs in points])
         axes.errorbar(x, rates[name], bars, color=look.colour, marker=look.marker, elinewidth=0.9, capsize=2)
-        if name not in outside:
-            end = max(end, 1.02 * max(bars[1] + rates[name]))
     axes.set(ylabel=CPWER, ylim=(0, end))
-    name_outside(axes, outside)
+    name_outside(axes, {name: min(values) for name, values in rates.items() if min(values) > end})
 
 
 def prompt_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
-    """Errors of the final output against those of its prompt, a panel for each system that reads one."""
+    """Errors of the final output against those of its prompt, a panel for each system that reads one.
 
-    def draw(axes: Axes, points: Counter[tuple[float, float]], name: str) -> None:
+    Args:
+        experiment: What was scored.
+        systems: Those to show.
+        looks: Colour and marker of every system.
+
+    Returns:
+        The figure, without panels where no system reads a prompt. Shares of better and worse mixtures stand beside
+        those of the control, which saw no prompt.
+    """
+
+    def draw(axes: Axes, pairs: Pairs, name: str, control: str | None) -> None:
+        points = Counter((100 * prompt, 100 * (errors / words)) for prompt, (errors, words) in pairs)
         x, y = np.array(list(points)).T
         end = upper_limit([*x, *y])
         sizes = 9 * np.sqrt(list(points.values()))
         axes.plot([0, end], [0, end], color="#999999", linewidth=1, linestyle="--")
         # as pixels: a thousand dots are the most of a page as vectors
         axes.scatter(x, y, sizes, color=looks[name].colour, alpha=0.45, linewidth=0, rasterized=True)
-        below = sum(n for (a, b), n in points.items() if b < a)
-        above = sum(n for (a, b), n in points.items() if b > a)
-        total = sum(points.values())
+        worse, better = changes(pairs)
+        beside = ["", ""]
+        if control:
+            beside = [f" (control: {share:.0f} %)" for share in changes(prompted_pairs(experiment, name, control))]
         # in the corners that the diagonal leaves free
         style = {"transform": axes.transAxes, "fontsize": 8, "color": "#444444"}
-        axes.text(0.02, 0.98, f"final worse: {100 * above / total:.0f} %", va="top", **style)
-        axes.text(0.98, 0.03, f"final better: {100 * below / total:.0f} %", ha="right", **style)
+        axes.text(0.02, 0.98, f"final worse: {worse:.0f} %{beside[0]}", va="top", **style)
+        axes.text(0.98, 0.03, f"final better: {better:.0f} %{beside[1]}", ha="right", **style)
         if outside := sum(n for pair, n in points.items() if max(pair) > end):
             axes.text(0.98, 0.12, f"{outside} outside", ha="right", **style)
         start = -0.02 * end
         axes.set(xlabel="prompt, cpWER (%)", ylabel="final output, cpWER (%)", xlim=(start, end), ylim=(start, end))
 
     panels = []
-    lines = {}
+    lines: Lines = {}
+    controls: dict[str, str] = {}  # {control: the first system that it is beside}
     for name in systems:
-        pairs = prompted_pairs(experiment, name)
-        points = Counter((100 * prompt, 100 * (errors / words)) for prompt, (errors, words) in pairs)
-        if points:
-            panels.append(Panel(name, lambda axes, points=points, name=name: draw(axes, points, name)))
+        if pairs := prompted_pairs(experiment, name, name):
+            control = control_of(experiment, name)
+            panels.append(Panel(name, lambda axes, p=pairs, n=name, c=control: draw(axes, p, n, c)))
             lines[name] = quality_groups(pairs)
+            if control and controls.setdefault(control, name) == name:
+                lines[control] = quality_groups(prompted_pairs(experiment, name, control))
 
     def draw_groups(axes: Axes) -> None:
         draw_lines(axes, lines, looks)
@@ -211,24 +279,66 @@ def prompt_figure(experiment: Experiment, systems: Sequence[str], looks: dict[st
     if lines:
         panels.append(Panel("by quality of the prompt", draw_groups))
     caption = (
-        "Every mixture of every test set, larger dots for several. Below the dashed line the LLM mends the prompt, "
-        "above it spoils it. By quality: mixtures whose prompt has no error, up to 10 %, 25 %, 50 %, 100 % and more."
+        "Every mixture of every test set, larger dots for several. Below the dashed line the final output has fewer "
+        "errors than the prompt. By quality: mixtures whose prompt has no error, up to 10, 25, 50, 100 % and more."
     )
+    for control, name in controls.items():
+        caption += f" The control {control} saw no prompt (here that of {name}): only what goes beyond it is mended."
     return Figure("prompt", "Prompt against final output", caption, panels, list(lines))
 
 
-def prompted_pairs(experiment: Experiment, system: str) -> list[tuple[float, tuple[int, int]]]:
-    """Error rate of the prompt, and (errors, words) of the final output, of every mixture of a system."""
+Pairs = list[tuple[float, tuple[int, int]]]
+"""Error rate of the prompt, and (errors, words) of a text, of each mixture"""
+
+
+def control_of(experiment: Experiment, system: str) -> str | None:
+    """The system that wrote without the prompt of another one.
+
+    Args:
+        experiment: What was scored.
+        system: The system with the prompt.
+
+    Returns:
+        The control of `espnet2-sop analyse`, otherwise `sot_continued`; None if it was not scored on the same sets.
+    """
+    own = [result for result in experiment.results if result.system == system and result.prompt_errors]
+    named = [result.quality["control"]["system"] for result in own if result.quality.get("control")]
+    control = named[0] if named else "sot_continued"
+    scored = {result.test_set.name for result in experiment.results if result.system == control}
+    return control if control != system and {result.test_set.name for result in own} <= scored else None
+
+
+def changes(pairs: Pairs) -> tuple[float, float]:
+    """Share of mixtures in percent where the text has more errors than the prompt, and where it has fewer."""
+    if not pairs:
+        return 0.0, 0.0
+    worse = sum(errors / words > prompt for prompt, (errors, words) in pairs)
+    better = sum(errors / words < prompt for prompt, (errors, words) in pairs)
+    return 100 * worse / len(pairs), 100 * better / len(pairs)
+
+
+def prompted_pairs(experiment: Experiment, system: str, writer: str) -> Pairs:
+    """Errors of the prompts of a system beside those of a text.
+
+    Args:
+        experiment: What was scored.
+        system: Whose prompts.
+        writer: Whose text: the system itself, or its control.
+
+    Returns:
+        A pair for each mixture whose reference has words.
+    """
+    texts = {result.test_set.name: result.errors for result in experiment.results if result.system == writer}
     return [
-        (prompt.errors / prompt.words, result.errors[key])
+        (prompt.errors / prompt.words, texts[result.test_set.name][key])
         for result in experiment.results
-        if result.system == system
+        if result.system == system and result.test_set.name in texts
         for key, prompt in result.prompt_errors.items()
-        if prompt.words
+        if prompt.words and key in texts[result.test_set.name]
     ]
 
 
-def quality_groups(pairs: list[tuple[float, tuple[int, int]]]) -> list[tuple[float, list[tuple[int, int]]]]:
+def quality_groups(pairs: Pairs) -> list[tuple[float, list[tuple[int, int]]]]:
     """Mixtures by error rate of the prompt: the group's mean in percent, and the final outputs; small groups go."""
     groups: dict[int, list] = {}
     for rate, final in pairs:
@@ -259,7 +369,7 @@ def count_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
             cells[min(ref, most) - least, min(hyp, most) - least] += number
         rows = cells.sum(axis=1, keepdims=True)
         shares = np.divide(cells, rows, out=np.zeros_like(cells), where=rows > 0)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
+        axes.imshow(shares, cmap=SHARES, vmin=0, vmax=1, aspect="auto")
         for (row, column), number in np.ndenumerate(cells):
             if number:
                 colour = "white" if shares[row, column] > 0.6 else "black"
@@ -291,7 +401,7 @@ def speed_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel="seconds per second of audio", ylim=(len(timed) - 0.5, -0.5))
+        axes.set(xlabel="seconds per second of audio (log axis)", ylim=(len(timed) - 0.5, -0.5))
         axes.set_xlim(min(values) / 1.6, max(values) * 1.6)
         axes.set_yticks(range(len(timed)), timed)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_sop.io.files import open_text, read_yaml
-from espnet2_sop.scoring.tables.results import system_rank
+from espnet2_sop.scoring.tables.systems import system_rank
 
 LOG_NAME = "train.log"
 RESULTS = re.compile(r"\b(\d{1,9})epoch results: (.*)")

@@ -20,16 +20,6 @@ class Difference:
     high: float
     p: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval is on one side of zero."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        """In percent, with a star where zero is excluded: `-2.10 [-3.05, -1.20] *`."""
-        value, low, high = (format(100 * rate, "+.2f") for rate in (self.value, self.low, self.high))
-        return f"{value} [{low}, {high}]" + " *" * self.excludes_zero
-
 
 def resample(counts: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
     """Totals of bootstrap samples.

@@ -126,3 +126,8 @@ TITLES = {"cpwer": "cpWER", "orc_wer": "ORC-WER", "ref_permutation_wer": "ref-pe
 def title(metric: str) -> str:
     """The name of a metric in running text: cpWER, order WER."""
     return TITLES.get(metric, metric.replace("_", " ").replace("wer", "WER"))
+
+
+def long_title(metric: str) -> str:
+    """The name of a metric in headings: it says which one the papers report."""
+    return title(metric) + " (the papers' WER)" * (metric == "order_wer")

@@ -265,11 +265,13 @@ def scored(tmp_path):
 def test_scores(scored):
     from espnet2_sop.scoring.record import compare_records, read_record
     from espnet2_sop.scoring.tables.one_set import report as one_report
-    from espnet2_sop.scoring.tables.results import breakdowns, flat, report, result_row
+    from espnet2_sop.scoring.tables.parts import breakdowns
+    from espnet2_sop.scoring.tables.results import flat, report, result_row, set_labels
 
     def use():
         record = read_record(scored / "score.json")
-        report([record]), breakdowns([record]), one_report(record), flat(result_row(record))
+        labels = set_labels([record])
+        str(report([record], {})), str(breakdowns([record], labels)), str(one_report(record)), flat(result_row(record))
         compare_records(record, record)
 
     fuzzing.fuzz(scored / "score.json", use)
@@ -277,7 +279,8 @@ def test_scores(scored):
 
 def test_entries(scored, tmp_path):
     """`table --append` keeps what was in the file, and reads what others have left in the experiment."""
-    from espnet2_sop.scoring.tables.entry import decoders, entry_name, run_row
+    from espnet2_sop.scoring.tables.entry import entry_name, run_row
+    from espnet2_sop.scoring.tables.environment import decoders
 
     speed = written(scored / "speed.json", json.dumps({"real_time_factor": 0.1, "gpu": None, "threads": 2}))
     fuzzing.fuzz(speed, lambda: decoders(tmp_path / "exp"))

@@ -20,7 +20,7 @@ from espnet2_sop.io.files import atomic_write, read_kaldi
 from espnet2_sop.scoring.alignment import align
 from espnet2_sop.scoring.breakdown import summary
 from espnet2_sop.scoring.prompt.correlation import correlations
-from espnet2_sop.scoring.prompt.error_propagation import count_propagation, summarize_propagation
+from espnet2_sop.scoring.prompt.error_propagation import OUTCOMES, count_propagation, summarize_propagation
 from espnet2_sop.scoring.prompt.input import PromptedMixture, read_prompts
 from espnet2_sop.scoring.prompt.onset_error import onset_errors, summarize_onsets
 from espnet2_sop.scoring.rates import ErrorCount
@@ -31,12 +31,35 @@ from espnet2_sop.text.serialized import NORMALIZATION
 Record = dict[str, Any]
 NAME = "prompt_quality.json"
 NUMBER = (float, None)
-KEYS = ("system", "test_set", "reference", "mixtures", "normalization", "word_times", "prompt", "final", "control")
+LIMITS = ([float, float], None)
+RATE = {"rate": NUMBER, "interval": LIMITS}
+CORRELATION = {"value": NUMBER, "interval": LIMITS}
+BIN = {
+    **dict.fromkeys(("low", "mixtures", "words"), int),
+    **{"high": (int, None), "prompt_rate": NUMBER, "final_rate": NUMBER, "final_interval": LIMITS},
+}
+WORDS = {
+    **dict.fromkeys(("words", "inserted_kept", "inserted_removed"), int),
+    **dict.fromkeys(("repair_rate", "break_rate", "copy_rate"), NUMBER),
+    **{"shares": dict.fromkeys(OUTCOMES, NUMBER), "intervals": {str: LIMITS}},
+}
+ONSETS = {
+    **dict.fromkeys(("talkers", "missed"), int),
+    **dict.fromkeys(("bias", "median", "mean_absolute", "percentile_90", "within_200_ms"), NUMBER),
+    "intervals": {str: LIMITS},
+}
+FOLLOWED = {
+    "final": RATE,
+    "correlation": {"pearson": CORRELATION, "spearman": CORRELATION},
+    "by_prompt_quality": [BIN],
+    "words": {"all": WORDS, "overlapped": (WORDS, None), "single": (WORDS, None)},
+}
 SHAPE = {
-    **dict.fromkeys((*KEYS, "by_prompt_quality", "per_mixture"), object),
-    "correlation": {"spearman": {"value": NUMBER, "interval": ([float, float], None)}},
-    "words": {str: ({"shares": {str: NUMBER}}, None)},
-    "onset_error": ({}, None),
+    **dict.fromkeys(("system", "test_set", "reference", "normalization"), str),
+    **{"mixtures": int, "word_times": (str, None), "prompt": RATE, "per_mixture": object},
+    **FOLLOWED,
+    "onset_error": ({"by_slot": {str: ONSETS}}, None),
+    "control": ({"system": str, **FOLLOWED}, None),
 }
 EDGES = (0, 10, 25, 50, 100)  # of the prompt's cpWER in percent; the bins are 0, (0, 10], ..., and above 100
 
@@ -117,10 +140,10 @@ def follow_prompt(
         "final", "correlation", "by_prompt_quality" and "words" of `prompt_quality.json`.
     """
     texts = read_kaldi(path)
-    counts_of_mixtures = []
+    words = []
     for key, mixture in mixtures.items():
         aligned = align(mixture.ref, talker_words(texts.get(key, "")))
-        counts_of_mixtures.append(count_propagation(mixture.ref, mixture.prompt, aligned, mixture.spans, mixture.times))
+        words.append(count_propagation(mixture.ref, mixture.prompt, aligned, mixture.spans, mixture.times))
     regions = ("all", "overlapped", "single")
     pairs = [(prompt[key], final[key]) for key in mixtures if prompt[key].words]
     return {
@@ -128,9 +151,7 @@ def follow_prompt(
         "correlation": correlations([p.rate for p, _ in pairs], [f.rate for _, f in pairs]),
         "by_prompt_quality": by_prompt_quality(pairs),
         "words": {
-            region: summarize_propagation([counts[region] for counts in counts_of_mixtures])
-            if region in counts_of_mixtures[0]
-            else None
+            region: summarize_propagation([counts[region] for counts in words]) if region in words[0] else None
             for region in regions
         },
     }

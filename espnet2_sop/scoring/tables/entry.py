@@ -1,26 +1,19 @@
 """A results file that grows: one entry for each experiment, with what is needed to repeat it."""
 
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet2_sop import __version__
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write, open_text, read_yaml
-from espnet2_sop.io.json_shapes import read_json
 from espnet2_sop.scoring.record import Record
-from espnet2_sop.scoring.tables.one_set import DASH, markdown
-from espnet2_sop.scoring.tables.results import gather, main_tables, result_row
-
-PACKAGES = ("torch", "espnet", "transformers", "peft")
-SPEED = {"real_time_factor": float, "gpu": (str, None), "threads": int}  # of speed.json
+from espnet2_sop.scoring.tables.environment import environment, said_by
+from espnet2_sop.scoring.tables.markdown import DASH, blocks, markdown
+from espnet2_sop.scoring.tables.results import gather, main_sections, result_row, set_section
 
 
 def append_entry(exp: Path, path: Path) -> str:
@@ -61,19 +54,12 @@ def entry(name: str, exp: Path, records: Sequence[Record], configs: dict[str, Pa
     """Headings, lists and tables of one experiment."""
     runs = [["run", "seed", "epochs", "trained", "encoder", "LLM", "training data", "starts from", "config.yaml"]]
     runs += [run_row(run, path) for run, path in configs.items()]
-    sets = {r["test_set"]: r for r in records}
-    data = [
-        [test_set, str(r["mixtures"]), str(r["metrics"]["cpwer"]["words"]), r["reference_digest"]]
-        for test_set, r in sets.items()
-    ]
     return [
         f"## {place(exp)}, {time.strftime('%Y-%m-%d')}",
         f"<!-- entry {name} -->",
-        "\n".join(f"- {key}: {value}" for key, value in environment(exp, configs).items()),
+        "\n".join(f"- {key}: {value}" for key, value in environment([exp]).items()),
         *(["### Training runs", markdown(runs[0], runs[1:])] if configs else []),
-        "### Test data",
-        markdown(["test set", "mixtures", "words", "digest of ids and words"], data),
-        *main_tables(records, "###"),
+        *(part for section in (set_section(records), *main_sections(records)) for part in blocks(section, "###")),
         f"Normalisation of both sides: {records[0]['normalization']}.",
     ]
 
@@ -104,63 +90,7 @@ def said(config: Any, *keys: str | int) -> str:
     return " ".join(map(str, config)) if isinstance(config, list) else "" if config is None else str(config)
 
 
-def environment(exp: Path, configs: dict[str, Path]) -> dict[str, str]:
-    """Versions, machine, commit and date of this call, and what decoded."""
-    packages = [f"{package} {installed(package)}" for package in PACKAGES]
-    cores = f"{os.cpu_count()} cores"
-    gpus = said_by("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "versions": ", ".join([f"python {platform.python_version()}", *packages, f"espnet2-sop {__version__}"]),
-        "machine": f"{platform.system()} {platform.machine()}, {processor()}, {cores}, {', '.join(gpus) or 'no GPU'}",
-        "commit": commit(exp),
-        "decoded on": ", ".join(decoders(exp)) or "not known",
-    }
-
-
-def installed(package: str) -> str:
-    """Version of an installed package, or that it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def processor() -> str:
-    """Name of the CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown CPU"
-
-
-def decoders(exp: Path) -> list[str]:
-    """GPU or number of CPU threads of every decoding, from the files speed.json."""
-    found: dict[str, Any] = {}
-    for path in sorted(exp.rglob("speed.json")):
-        speed = read_json(path, SPEED, "decode again")
-        found[speed["gpu"] or f"CPU ({speed['threads']} thread{'s' * (speed['threads'] > 1)})"] = None
-    return list(found)
-
-
-def commit(folder: Path) -> str:
-    """The commit of the working tree that a folder is in."""
-    name = said_by("git", "-C", str(folder), "rev-parse", "--short=12", "HEAD")
-    changed = said_by("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
-    return f"{name}{' with changes' if changed else ''}" if name else "not in a git repository"
-
-
 def place(exp: Path) -> str:
     """The experiment's folder, seen from the root of its repository."""
     root = said_by("git", "-C", str(exp), "rev-parse", "--show-toplevel")
     return os.path.relpath(os.path.realpath(exp), os.path.realpath(root)) if root else os.path.abspath(exp)
-
-
-def said_by(*command: str) -> str:
-    """Output of a program; nothing if it is not there or fails."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -1,38 +1,20 @@
-"""The scores of one hypothesis as Markdown, as CSV and on one line."""
+"""The scores of one hypothesis: `score.md`, `score.csv`, and the line that `espnet2-sop score` prints."""
 
 import csv
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.breakdown import DIMENSIONS
-from espnet2_sop.scoring.metrics import title
+from espnet2_sop.scoring.metrics import long_title, title
 from espnet2_sop.scoring.mixture_metadata import MixtureMetadata
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import Record
+from espnet2_sop.scoring.tables.markdown import DASH, SMALLEST_GROUP, Cell, Document, Number, Section, Table, error_rate
+from espnet2_sop.scoring.tables.parts import group_cell
 
-DASH = "–"
 COUNTS = tuple(ErrorCount.__dataclass_fields__)
 METADATA = tuple(MixtureMetadata.__dataclass_fields__)
-
-
-def number(rate: float | None) -> str:
-    """A rate in percent with two decimals; a dash where there is none."""
-    return DASH if rate is None else f"{rate:.2f}"
-
-
-def with_interval(rate: float | None, limits: Sequence[float] | None) -> str:
-    """A rate in percent with its 95 % interval: `12.34 [11.20, 13.51]`."""
-    return number(rate) + (f" [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else "")
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with columns padded to equal width, numbers to the right."""
-    cells = [header, *rows]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    first, *others = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (first, rule, *others))
+SHARES = ("count_accuracy", "right_order")
 
 
 def summary_line(record: Record) -> str:
@@ -40,62 +22,74 @@ def summary_line(record: Record) -> str:
     metrics = []
     for name, m in record["metrics"].items():
         counts = f" (S {m['substitutions']}, D {m['deletions']}, I {m['insertions']} of {m['words']} words)"
-        metrics.append(f"{title(name)} {with_interval(m['rate'], m['interval'])}{counts * (name == 'cpwer')}")
-    shares = [f"{title(name)} {number(record[name])}" for name in ("count_accuracy", "right_order")]
+        metrics.append(f"{title(name)} {error_rate(m)}{counts * (name == 'cpwer')}")
+    shares = [f"{title(name)} {Number(record[name])}" for name in SHARES]
     return f"{record['system']} {record['test_set']}, {record['mixtures']} mixtures: {', '.join([*metrics, *shares])}"
 
 
-def confusion_table(confusion: dict[int, dict[int, int]]) -> str:
+def confusion_section(confusion: dict[int, dict[int, int]]) -> Section:
     """Mixtures by talkers of the reference (rows) and of the hypothesis (columns)."""
     columns = sorted({hyp for row in confusion.values() for hyp in row})
     rows = [[str(ref), *(str(row.get(hyp, 0)) for hyp in columns)] for ref, row in confusion.items()]
-    return markdown(["talkers, reference", *(f"hypothesis {hyp}" for hyp in columns)], rows)
+    return Section(
+        "Number of talkers", tables=[Table(["talkers, reference", *(f"hypothesis {hyp}" for hyp in columns)], rows)]
+    )
 
 
-def breakdown_tables(record: Record) -> list[str]:
-    """A heading and a table for every dimension with several groups: cpWER with its counts, and the other metrics."""
+def breakdown_sections(record: Record) -> list[Section]:
+    """A section for every dimension with several groups: mixtures, cpWER with its counts, and the other metrics."""
     others = [metric for metric in record["metrics"] if metric != "cpwer"]
-    parts = []
+    sections = []
     for dimension, groups in record["breakdown"].items():
         if len(groups) < 2:  # the whole set
             continue
-        names = [] if dimension == "slot" else [*others, "count_accuracy", "right_order"]
-        rows = []
+        names = [] if dimension == "slot" else [*others, *SHARES]
+        rows: list[list[Cell]] = []
         for name, group in groups.items():
-            cpwer = group["cpwer"]
-            counts = [str(group["mixtures"]), *(str(cpwer[count]) for count in COUNTS)]
-            more = [number(group[m] if m in ("count_accuracy", "right_order") else group[m]["rate"]) for m in names]
-            rows.append([name, with_interval(cpwer["rate"], cpwer["interval"]), *more, *counts])
-        header = [dimension.replace("_", " "), title("cpwer"), *map(title, names), "mixtures", *COUNTS]
-        parts += [f"## By {DIMENSIONS[dimension]}", markdown(header, rows)]
-    return parts
+            values = [group[m] if m in SHARES else error_rate(group[m]).value for m in names]
+            more = [Number(value) if group["mixtures"] >= SMALLEST_GROUP else DASH for value in values]
+            counts = [str(group["cpwer"][count]) for count in COUNTS]
+            rows.append([name, str(group["mixtures"]), group_cell(group), *more, *counts])
+        header = [dimension.replace("_", " "), "mixtures", title("cpwer"), *map(title, names), *COUNTS]
+        sections.append(Section(f"By {DIMENSIONS[dimension]}", tables=[Table(header, rows)]))
+    return sections
 
 
-def report(record: Record) -> str:
-    """One set as a Markdown document."""
+def report(record: Record) -> Document:
+    """The scores of one set as a document."""
     rows = [
-        [title(name), with_interval(m["rate"], m["interval"]), *(str(m[count]) for count in COUNTS)]
-        for name, m in record["metrics"].items()
+        [long_title(name), error_rate(m), *(str(m[count]) for count in COUNTS)] for name, m in record["metrics"].items()
     ]
-    shares = ", ".join(f"{title(name)} {number(record[name])}" for name in ("count_accuracy", "right_order"))
-    notes = [f"{title(name)} is left out: {reason}." for name, reason in record["left_out"].items()]
+    shares = ", ".join(f"{title(name)} {Number(record[name])}" for name in SHARES)
+    notes = [
+        f"{record['mixtures']} mixtures; percent with 95 % bootstrap intervals; {shares}.",
+        *(f"{title(name)} is left out: {reason}." for name, reason in record["left_out"].items()),
+    ]
     if record["missing"]:
         notes.append(f"{len(record['missing'])} hypotheses are missing and counted as deletions.")
-    parts = [
-        f"# {record['system']} on {record['test_set']}",
-        f"{record['mixtures']} mixtures; percent with 95 % bootstrap intervals; {shares}.",
-        *notes,
-        markdown(["metric", "rate", *COUNTS], rows),
-        "## Number of talkers",
-        confusion_table(record["count_confusion"]),
-        *breakdown_tables(record),
-        f"Counts beside cpWER are those of cpWER. Normalisation of both sides: {record['normalization']}.",
+    sections = [
+        Section("Metrics", tables=[Table(["metric", "rate", *COUNTS], rows)]),
+        confusion_section(record["count_confusion"]),
+        *breakdown_sections(record),
+        Section(
+            "Reading",
+            items=[
+                f"Parts with fewer than {SMALLEST_GROUP} mixtures have no rates; their counts are in the table.",
+                "Counts beside cpWER are those of cpWER.",
+                f"Normalisation of both sides: {record['normalization']}.",
+            ],
+        ),
     ]
-    return "\n\n".join(parts) + "\n"
+    return Document(f"{record['system']} on {record['test_set']}", notes, sections)
 
 
 def write_csv(path: Path, record: Record) -> None:
-    """Writes one row for each mixture: talkers, what is known about it and the counts of every metric."""
+    """Writes one row for each mixture: talkers, its metadata, and the counts of every metric.
+
+    Args:
+        path: File to write.
+        record: What `record.score` returned.
+    """
     metrics = list(record["metrics"])
     with atomic_write(path) as f:
         table = csv.writer(f, lineterminator="\n")
@@ -107,6 +101,11 @@ def write_csv(path: Path, record: Record) -> None:
 
 
 def write_report(path: Path, record: Record) -> None:
-    """Writes the Markdown document."""
+    """Writes the Markdown document.
+
+    Args:
+        path: File to write.
+        record: What `record.score` returned.
+    """
     with atomic_write(path) as f:
-        f.write(report(record))
+        f.write(str(report(record)))

@@ -1,13 +1,23 @@
 """Figures. If these fail, colours change between figures or names break drawings."""
 
+import shutil
 import xml.etree.ElementTree as ET
 
+import matplotlib.figure
 import pytest
 
 from espnet2_sop.report.experiment import read_experiment
 from espnet2_sop.report.figures import COLOURS, Figure, Panel, make_looks, panel_svg, save_figure, upper_limit
-from espnet2_sop.report.plots import overlap_groups, quality_groups, rate_of, score_figures
-from espnet2_sop.scoring.tables.results import SYSTEMS, system_rank
+from espnet2_sop.report.plots import (
+    changes,
+    control_of,
+    overlap_groups,
+    prompted_pairs,
+    quality_groups,
+    rate_of,
+    score_figures,
+)
+from espnet2_sop.scoring.tables.systems import SYSTEMS, system_rank
 
 VARIANTS = [
     "sop_confidence",
@@ -66,7 +76,7 @@ def test_figures_of_an_experiment(experiment):
     whole = read_experiment(experiment)
     figures = {figure.name: figure for figure in score_figures(whole, make_looks(whole.systems))}
     assert list(figures) == ["cpwer", "overlap", "prompt", "counts", "speed"]  # one number of talkers per condition
-    assert [panel.title for panel in figures["overlap"].panels] == ["test_2mix_noisy"]
+    assert [panel.title for panel in figures["overlap"].panels] == ["2 talkers, noisy"]
     assert [panel.title for panel in figures["prompt"].panels] == ["sop", "by quality of the prompt"]
     assert [panel.title for panel in figures["counts"].panels] == whole.systems
 
@@ -78,6 +88,40 @@ def test_talkers_of_a_mixed_condition(recipe, references, add_result):
     whole = read_experiment(recipe / "exp")
     figures = {figure.name: figure for figure in score_figures(whole, make_looks(whole.systems))}
     assert [panel.title for panel in figures["talkers"].panels] == ["clean"]
+
+
+def test_test_sets_of_as_many_talkers_share_their_axis(recipe, references, add_result):
+    """So that clean and noisy panels can be compared by eye."""
+    shutil.copytree(recipe / "dump" / "test_2mix_noisy", recipe / "dump" / "test_2mix_clean")
+    texts = references["test_2mix_noisy"]
+    add_result(recipe, "sop", "test_1mix_clean", references["test_1mix_clean"])
+    add_result(recipe, "sop", "test_2mix_clean", {key: text.replace("TWO", "TOO") for key, text in texts.items()})
+    add_result(recipe, "sop", "test_2mix_noisy", dict.fromkeys(texts, "NO"))
+    whole = read_experiment(recipe / "exp")
+    axes = {}
+    for panel in next(score_figures(whole, make_looks(whole.systems))).panels:
+        axes[panel.title] = matplotlib.figure.Figure().subplots()
+        panel.draw(axes[panel.title])
+    ends = {title: round(drawn.get_xlim()[1], 3) for title, drawn in axes.items()}
+    two = [end for title, end in ends.items() if "2 talkers" in title]
+    assert len(ends) == 3 and two[0] == two[1] == 108 and min(ends.values()) < 108
+
+
+def test_the_control_stands_beside_what_reads_a_prompt(experiment):
+    whole = read_experiment(experiment)
+    assert control_of(whole, "sop") == "sot_continued"
+    figure = next(f for f in score_figures(whole, make_looks(whole.systems)) if f.name == "prompt")
+    assert list(figure.legend) == ["sop", "sot_continued"] and "control sot_continued saw no prompt" in figure.caption
+    axes = matplotlib.figure.Figure().subplots()
+    figure.panels[0].draw(axes)
+    shares = [text.get_text() for text in axes.texts]
+    own, control = (changes(prompted_pairs(whole, "sop", name)) for name in ("sop", "sot_continued"))
+    assert shares[0] == f"final worse: {own[0]:.0f} % (control: {control[0]:.0f} %)" and own != control
+
+
+def test_shares_of_better_and_worse_mixtures():
+    assert changes([(0.5, (1, 4)), (0.5, (2, 4)), (0.5, (3, 4)), (0.0, (1, 4))]) == (50, 25)
+    assert changes([]) == (0, 0)
 
 
 def test_groups_of_overlap(experiment):

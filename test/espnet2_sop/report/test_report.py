@@ -9,12 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from espnet2_sop.bin import cli, report
+from espnet2_sop.bin import analyse, cli, report
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import read_kaldi, write_kaldi
 from espnet2_sop.report import gallery
 from espnet2_sop.report import page as page_module
-from espnet2_sop.scoring.prompt.quality import KEYS
 from espnet2_sop.scoring.record import score, write_record
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -75,7 +74,12 @@ def test_report_of_an_experiment(experiment, capsys):
     ):
         assert words in page.text
     assert "Stage 1: SOT fine-tuning" in page.text and "Stage 3: SOP adaptation and its control" in page.text
-    assert "No training log" not in page.text and "86.21 K of 9.99 M" in page.text and "3 min 14 s" in page.text
+    assert (
+        "No training log" not in page.text
+        and "86.21 K" in page.text
+        and "9.99 M" in page.text
+        and "3 min 14 s" in page.text
+    )
     assert "valid acc 0.800, epoch 1" in page.text and "2.14.1+cu130" in page.text
     assert page.tags.count("audio") == page.tags.count("article") == 6
     assert "too" in page.words and "extra" in page.text
@@ -220,18 +224,20 @@ def test_a_decoder_that_loops(experiment, references, add_result, undrawn):
 
 
 def test_prompt_quality(experiment, undrawn):
-    shares = {"kept": 60.59, "repaired": 10.31, "broken": 6.41, "still_wrong": 22.7}
-    quality = dict.fromkeys((*KEYS, "by_prompt_quality", "per_mixture")) | {
-        "correlation": {"spearman": {"value": 0.555, "interval": [0.419, 0.669]}},
-        "words": {"all": {"shares": shares}, "overlapped": None},
-        "onset_error": {"bias": 107.2, "mean_absolute": 116.8, "missed": 0, "talkers": 450},
-    }
-    path = experiment / "decode" / "sop" / "test_2mix_noisy" / "prompt_quality.json"
-    path.write_text(json.dumps(quality))
+    """Beside what the LLM repairs stands what the control "repairs", which saw no prompt."""
+    folder = experiment / "decode" / "sop" / "test_2mix_noisy"
+    assert "Not analysed: sop on test_1mix_clean, sop on test_2mix_noisy; run" in Page(make(experiment)).text
+    for name in ("test_1mix_clean", "test_2mix_noisy"):
+        hyp = str(experiment / "decode" / "sop" / name)
+        analyse.main(["--data", str(experiment.parent / "dump"), "--control", "sot_continued", hyp])
     page = Page(make(experiment))
-    for words in ("still wrong", "60.59", "[0.42, 0.67]", "Onsets of talkers", "107.2"):
+    for words in ("Does the LLM mend the prompt?", "repair rate control (sot_continued) break rate", "still wrong"):
         assert words in page.text
-    for key, wrong in (("correlation", None), ("correlation", {"spearman": {"value": 1}}), ("words", {"all": 1})):
+    assert "Not analysed" not in page.text
+    path = folder / "prompt_quality.json"
+    quality = json.loads(path.read_text())
+    words = {**quality["words"], "all": 1}
+    for key, wrong in (("correlation", None), ("words", words), ("onset_error", {}), ("control", {"system": 1})):
         path.write_text(json.dumps({**quality, key: wrong}))
         with pytest.raises(UserError, match=f"prompt_quality.json: .*{key}.*run `espnet2-sop analyse` again"):
             make(experiment)
@@ -290,3 +296,17 @@ def test_no_sideways_scrolling_in_a_browser(experiment, browse, width):
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run("document.documentElement.scrollHeight") > 3000, "there is something to scroll"
     assert browser.complaints() == []
+
+
+def test_colours_of_a_dark_page(experiment, browse):
+    """Text, figures and words are readable on a dark page."""
+    make(experiment)
+    browser = browse()
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    seen = []
+    for dark in (False, True):
+        browser.open((experiment / "report.html").as_uri(), dark=dark)
+        places = (("body", "backgroundColor"), ("body", "color"), (".panels svg text", "fill"), (".interval", "color"))
+        seen.append([sum(map(int, re.findall(r"\d+", browser.run(style.format(*place))))) for place in places])
+    (paper, *ink), (dark_paper, *dark_ink) = seen
+    assert paper - max(ink) > 300 and min(dark_ink) - dark_paper > 300

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.report.curves import curve_figures
-from espnet2_sop.report.training_log import parse_log, parse_results, read_runs
+from espnet2_sop.report.curves import curve_figures, unit_of_loss
+from espnet2_sop.report.training_log import Run, parse_log, parse_results, read_runs
 
 LINE = "[vm] (trainer:392) INFO: {}epoch results: [train] loss={}, time=1 second, total_count=5, [valid] acc=0.5"
 
@@ -37,6 +37,17 @@ def test_other_lines_and_progress_before_the_results():
     ]
     epochs, details = parse_log(lines)
     assert list(epochs) == [1] and epochs[1]["valid"] == {"acc": 0.5} and details == {}
+
+
+def test_a_loss_has_its_unit():
+    def run(objective, **train):
+        return Run("x", 1, {1: {"train": {"loss": 1.0, **train}}}, {}, {"model_conf": {"objective": objective}})
+
+    assert unit_of_loss([run("sot"), run("sop")]) == "nats per token"
+    assert unit_of_loss([run("ctc")]) == "nats per slot"
+    assert unit_of_loss([run("sot", loss_ce=1.0, loss_ctc=2.0)]) == "weighted sum of its parts"
+    assert unit_of_loss([Run("espnet_sot", None, {}, {}, {})]) == "weighted sum of its parts"
+    assert unit_of_loss([run("sop"), run("joint", loss_ce=1.0)]) == "nats per token, or a weighted sum of parts"
 
 
 def test_stage_0_is_a_stage_and_no_baseline(recipe, experiment, add_training):

@@ -65,19 +65,18 @@ def test_paired_difference_against_a_loop():
     assert (result.low, result.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
     assert result.value == pytest.approx((sum(ERRORS) - sum(other)) / sum(WORDS))
     assert result.p == pytest.approx(2 / 301)
-    assert result.excludes_zero and str(result).endswith(" *")
+    assert result.low > 0
 
 
 def test_a_system_does_not_differ_from_itself():
     result = paired_difference(ERRORS, ERRORS, WORDS)
     assert (result.value, result.low, result.high, result.p) == (0, 0, 0, 1)
-    assert str(result) == "+0.00 [+0.00, +0.00]"
 
 
 def test_pairing_sees_what_two_separate_intervals_do_not():
     other = [errors + (index % 3 == 0) for index, errors in enumerate(ERRORS)]
     assert interval(ERRORS, WORDS)[1] > interval(other, WORDS)[0]
-    assert paired_difference(ERRORS, other, WORDS).excludes_zero
+    assert paired_difference(ERRORS, other, WORDS).high < 0
 
 
 def test_difference_is_antisymmetric():

@@ -11,7 +11,7 @@ from espnet2_sop.io.files import write_kaldi
 from espnet2_sop.mixture.datadir import write_data_dir
 from espnet2_sop.mixture.manifest import Mixture, Source
 from espnet2_sop.scoring.prompt.quality import by_prompt_quality, read_record
-from espnet2_sop.scoring.prompt.summary import markdown_summary
+from espnet2_sop.scoring.prompt.summary import prompt_document
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.text.ctm import TimedWord, write_ctm
 
@@ -144,7 +144,7 @@ def test_folder_without_word_times(root, capsys):
     assert record["word_times"] is None and record["words"]["overlapped"] is record["words"]["single"] is None
     assert record["words"]["all"] == with_times["words"]["all"] and record["onset_error"] == with_times["onset_error"]
     assert (
-        f"No word times (prompt.ctm), so no split by overlap; decode again with --overwrite for them: sop {SET}."
+        f"No word times (prompt.ctm), so no split by overlap; decode again with --overwrite for them: sop, {SET}."
         in (capsys.readouterr().out)
     )
     (root / "decode/sop" / SET / "onsets").unlink()
@@ -160,7 +160,7 @@ def test_perfect_prompts(root):
     record = run(root)
     assert record["prompt"]["rate"] == 0 and record["correlation"]["pearson"]["value"] is None
     assert record["words"]["all"]["repair_rate"] is None and len(record["by_prompt_quality"]) == 1
-    assert "–" in markdown_summary([record])
+    assert "–" in str(prompt_document([record]))
 
 
 def test_missing_hypotheses_are_empty(root):

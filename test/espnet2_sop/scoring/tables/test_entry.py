@@ -8,7 +8,8 @@ import yaml
 
 from espnet2_sop.bin import cli, score
 from espnet2_sop.io.files import write_kaldi
-from espnet2_sop.scoring.tables.entry import append_entry, commit
+from espnet2_sop.scoring.tables.entry import append_entry
+from espnet2_sop.scoring.tables.environment import commit
 
 REF = {f"m{i}": "ONE TWO <sc> THREE" for i in range(4)}
 CONFIG = {
@@ -47,8 +48,8 @@ def test_an_entry_says_how_to_repeat_it(exp):
     assert re.search(r"torch \d.*espnet 20.*transformers \d", text)
     row = r"\| stage3_sop \| 7 \| 3 \| sop \| wavlm \| llama \| dump/train/\S+ \| exp/\S+ \| [0-9a-f]{12} \|"
     assert re.search(row, re.sub(" +", " ", text))
-    assert re.search(r"\| test +\| +4 \| +12 \| +[0-9a-f]{12} \|", text)
-    assert "### Clean" in text and "### Paired comparisons" in text and "\n# Results" not in text
+    assert re.search(r"\| test +\| 2 talkers, clean \| +4 \| +12 \| +[0-9a-f]{12} \|", text)
+    assert "### cpWER" in text and "### Paired comparisons" in text and "\n# Results" not in text
 
 
 def test_the_same_is_not_appended_twice_but_what_is_new_is(exp, capsys):
