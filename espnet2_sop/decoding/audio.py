@@ -35,7 +35,19 @@ def read_recording(path: str | Path, channel: int | None = None) -> np.ndarray:
 
 
 def read_open(audio: soundfile.SoundFile, name: str, channel: int | None = None) -> np.ndarray:
-    """`read_recording` of audio that is open, on disk or in memory; `name` is that in messages."""
+    """Reads audio that is open, on disk or in memory, as `read_recording` does.
+
+    Args:
+        audio: At its start.
+        name: What messages call it.
+        channel: Index of the channel, from 0; None is the mean of all.
+
+    Returns:
+        (T,) float32, 16 kHz.
+
+    Raises:
+        UserError: As `read_recording`.
+    """
     blocks, resampler, count = [], _resampler(audio.samplerate), 0
     try:
         # soundfile seeks behind every block, which libsndfile does not do exactly in MP3: that is read at once
@@ -54,14 +66,17 @@ def read_open(audio: soundfile.SoundFile, name: str, channel: int | None = None)
 
 
 def from_waveform(samples, rate: int | None = None, channel: int | None = None, name: str = "speech") -> np.ndarray:
-    """Brings a waveform in memory to what `read_recording` gives.
+    """Converts a waveform in memory as `read_recording` converts a file.
 
     Args:
         samples: NumPy array or torch tensor (T,), or of two axes, of which the shorter one is that of the channels.
             Floating point with full scale 1, or int16 or int32 with the full scale of the type.
         rate: Samples per second; None is 16000.
         channel: As in `read_recording`.
-        name: Of the waveform in messages.
+        name: What messages call the waveform.
+
+    Returns:
+        (T,) float32, 16 kHz.
 
     Raises:
         UserError: Another type or shape, shorter than 0.1 s, without the channel, or with samples that are not finite.
@@ -91,7 +106,7 @@ def _resampler(rate: int) -> soxr.ResampleStream | None:
 
 
 def _one_channel(samples: np.ndarray, channel: int | None, name: str) -> np.ndarray:
-    """(T, C) -> (T,), refusing what is not finite: a resampler would smear it."""
+    """(T, C) -> (T,); samples that are not finite are refused, since a resampler would spread them."""
     if channel is not None and not 0 <= channel < samples.shape[1]:
         raise UserError(f"{name}: has no channel {channel}; it has {samples.shape[1]}, counted from 0")
     if not np.isfinite(samples).all():

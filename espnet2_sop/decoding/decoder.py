@@ -49,6 +49,9 @@ def load_run(run: str | Path, checkpoint: str = "valid.acc.ave.pth", device: str
         checkpoint: File in it.
         device: `cpu`, `cuda`, ...
 
+    Returns:
+        The model in evaluation mode.
+
     Raises:
         UserError: The run or the checkpoint is missing, broken or of another model.
     """
@@ -90,6 +93,9 @@ class Decoder:
         Args:
             waveforms: Mixtures.
             references: Their serialized texts, read only where the reference is the prompt.
+
+        Returns:
+            One hypothesis for each waveform.
         """
         model = self.model
         device = next(model.projector.parameters()).device
@@ -119,13 +125,13 @@ class Decoder:
         return [Hypothesis(text, *row, **rest) for (text, rest), row in zip(written, of_prompt, strict=True)]
 
     def _of_slot(self, slot: TalkerTokens) -> TalkerText:
-        """What the heads wrote for one talker slot."""
+        """The text that the heads wrote for one talker slot."""
         vocabulary = self.model.vocabulary
         text, pieces = vocabulary.decode(slot.tokens), vocabulary.pieces(slot.tokens)
         return TalkerText(text, tuple(pieces), mean_probability(map(math.log, slot.confidences)))
 
     def _of_llm(self, ids: list[int], log_probs: list[float]) -> Iterator[TalkerText]:
-        """What the LLM wrote for each talker; talkers without words leave no trace."""
+        """The text that the LLM wrote for each talker; talkers without words are left out."""
         tokenizer, start = self.model.tokenizer, 0
         for part in tokenizer.split(ids):
             values = log_probs[start : start + len(part)]
@@ -141,8 +147,11 @@ class Decoder:
     def _write(
         self, levels, sop: list[list[int]] | None, drafts: list[list[int]] | None, lengths: torch.Tensor
     ) -> list[tuple[str, dict]]:
-        """Runs the LLM on projected speech, with or without prompts and drafts: texts, and what else a Hypothesis
-        says of them."""
+        """Runs the LLM on projected speech, with or without prompts and drafts.
+
+        Returns:
+            For each mixture its text and further arguments of `Hypothesis`.
+        """
         model = self.model
         inputs = model.llm_input(levels, sop)
         room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
@@ -214,7 +223,12 @@ def decode_set(
 
 
 def report_bad_audio(out: Path, bad: dict[str, str]) -> None:
-    """Lists the mixtures that have no hypothesis, and says so; a list of an earlier decoding is removed."""
+    """Lists the mixtures without a hypothesis in `bad_audio.tsv` and prints a warning; an earlier list is removed.
+
+    Args:
+        out: Folder of the hypotheses.
+        bad: {mixture id: why its audio cannot be read}.
+    """
     listed = out / BAD_AUDIO
     listed.unlink(missing_ok=True)
     if bad:
@@ -225,7 +239,16 @@ def report_bad_audio(out: Path, bad: dict[str, str]) -> None:
 
 
 def require_named_oracle(model: SOPModel, mode: str, out: Path) -> None:
-    """Refuses to write hypotheses of a prompt from the reference into a folder that looks like an honest system."""
+    """Refuses a folder whose name does not tell that the prompt is the reference text.
+
+    Args:
+        model: The model, its source of the prompt chosen.
+        mode: Mode of decoding.
+        out: Folder of the system.
+
+    Raises:
+        UserError: The prompt is the reference, and the name has neither `reference` nor `oracle`.
+    """
     if (
         mode == "sop"
         and model.prompt.sop_source == "reference"
@@ -246,7 +269,15 @@ def trained_modes(model: SOPModel) -> list[str]:
 
 
 def require_mode(model: SOPModel, mode: str) -> None:
-    """Refuses to decode a model in a mode that it was not trained for."""
+    """Refuses a mode that a model was not trained for.
+
+    Args:
+        model: The model, before `use` has chosen a mode.
+        mode: `ctc`, `sot` or `sop`.
+
+    Raises:
+        UserError: The model was not trained for the mode.
+    """
     trained = trained_modes(model)
     if mode not in trained:
         raise UserError(f"--mode {mode}: this run was trained for {model.objective}; use {' or '.join(trained)}")

@@ -1,4 +1,4 @@
-"""A draft of the output: which of its tokens come next, and how many of them are worth verifying."""
+"""Drafts of an output: which of their tokens come next, and how many of them to verify in a pass of the LLM."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ FORGET = 0.4  # weight of the newest token in the running agreement
 
 
 class Draft:
-    """Follows the output of one mixture along a draft that may be wrong, too short or too long.
+    """Follows the output of one mixture along a draft, which may be wrong, too short or too long.
 
-    The next token of the draft is the one behind the prefix of the draft with the smallest edit distance to the
-    output so far, so that words which one of the two lacks cost one disagreement and not all the rest.
+    The place in the draft is behind its prefix with the smallest edit distance to the output so far. A word that only
+    one of the two has thus costs one disagreement; the rest of the draft stays of use.
 
     Args:
-        tokens: What the output is expected to be, without end of sequence; may be empty.
+        tokens: Ids that the output is expected to have, without end of sequence; may be empty.
     """
 
     def __init__(self, tokens: list[int]):
@@ -27,7 +27,7 @@ class Draft:
         return self.tokens[self.position : self.position + number]
 
     def follow(self, token: int) -> None:
-        """Takes note of the next token of the output, whether or not it was verified with the draft."""
+        """Moves on by the next token of the output, whether or not it was verified with the draft."""
         if not self.tokens:
             return
         self._extend(token)
@@ -37,10 +37,10 @@ class Draft:
         self.position = self.position + 1 if expected == [token] else self._nearest(token)
 
     def refine(self, verified: list[int], chosen: list[int], first: int) -> None:
-        """Corrects what is ahead by choices that the model made behind a token it did not agree with.
+        """Corrects the next tokens of the draft by choices of the model behind a token that it did not agree with.
 
-        They are guesses, since the model read a wrong token before. They are taken where it agreed with the token just
-        before, and so has found its way back; right behind a wrong one they are worse than the draft.
+        These choices are guesses, since the model has read a wrong token. One is taken if the model agreed with the
+        token just before it; right behind a wrong token they are worse than the draft.
 
         Args:
             verified: The next tokens of the draft.
@@ -70,7 +70,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class PassCost:
-    """What a forward pass of the LLM costs beside its tokens, in the time that one more token takes.
+    """Fixed cost of a forward pass of the LLM, in units of the time that one more token takes.
 
     Attributes:
         several: Of a pass that reads several tokens of each row.
@@ -82,15 +82,18 @@ class PassCost:
 
 
 def lookahead(drafts: list[Draft], limits: list[int], cost: PassCost) -> int:
-    """How many tokens of the drafts to verify in the next pass, so that all outputs are soon complete.
+    """Chooses how many tokens of the drafts to verify in the next pass, for the least expected time of the batch.
 
-    A row is expected to accept n tokens with the probability agreement^n, and to go on to the end of its draft. All
-    rows of a batch read as many tokens in a pass, and there are as many passes as the slowest row needs.
+    A row accepts n tokens with the probability agreement^n and goes on to the end of its draft. All rows of a batch
+    read equally many tokens in a pass, and the slowest row determines the number of passes.
 
     Args:
-        drafts: Of the rows of the batch.
-        limits: Most tokens that each row can use.
-        cost: Of passes.
+        drafts: Drafts of the B rows.
+        limits: (B,) most tokens that each row can use.
+        cost: Fixed costs of a pass.
+
+    Returns:
+        Number of tokens, from 0.
     """
     rows = range(len(drafts))
     chances, written = [1.0] * len(drafts), [1.0] * len(drafts)

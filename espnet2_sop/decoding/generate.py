@@ -1,4 +1,4 @@
-"""Batched decoding with a key-value cache; greedy decoding verifies a draft of the output on the way."""
+"""Batched decoding with a key-value cache; greedy decoding can verify a draft of the output."""
 
 import sys
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.model.llm.key_value_cache import RowCache, has_plain_cache
 from espnet2_sop.model.llm.prompt import LLMInput
 
-# Between what was measured on SmolLM2-135M (28 and 20) and what suits an LLM of 2 million parameters; they change the
-# speed, not the output. Of several tokens, keys are copied for every group of heads, and in float32 a single row and
-# token makes products with a vector, for which CPUs have a faster way.
+# Between the values measured on SmolLM2-135M (28 and 20) and those best for an LLM of 2 million parameters; they change
+# the speed, not the output. A pass over several tokens copies keys for every group of heads. In float32 a single row
+# and token makes products of matrix and vector, which are faster on CPUs.
 CPU_COST = {torch.float32: PassCost(several=42, single=30), torch.bfloat16: PassCost(several=40, single=32)}
 CPU_COST[torch.float16] = CPU_COST[torch.bfloat16]  # not measured
 CUDA_COST = PassCost(several=256, single=256)  # about the arithmetic intensity of recent GPUs; not measured
@@ -33,10 +33,10 @@ class Row:
         index: Its row in the input.
         prompt: Positions of its prompt.
         room: Most tokens it may have.
-        draft: Of its text.
-        ids: What is written.
+        draft: Draft of its text.
+        ids: Tokens written so far.
         log_probs: Log-probability of each of them.
-        statistics: What that took.
+        statistics: Passes and tokens so far.
     """
 
     index: int
@@ -48,14 +48,18 @@ class Row:
     statistics: DecodingStatistics = DecodingStatistics()
 
     def limit(self) -> int:
-        """Tokens of the draft that could be verified now; the model adds one of its own to them."""
+        """Most tokens of the draft that can be verified now; the model adds one of its own."""
         return min(len(self.draft.tokens) - self.draft.position, self.room - len(self.ids) - 1)
 
     def forbidden(self, verified: list[int], ngram: int) -> list[list[int]]:
-        """Tokens that would repeat so many in a row, behind the output and behind each of V verified tokens.
+        """Tokens that would repeat an n-gram, behind the output and behind each of V verified tokens.
+
+        Args:
+            verified: The V tokens.
+            ngram: Length of the n-gram; 0 forbids nothing.
 
         Returns:
-            V + 1 lists of ids, all empty if `ngram` is 0.
+            V + 1 lists of ids.
         """
         ids, found = [*self.ids, *verified], []
         for end in range(len(self.ids), len(ids) + 1):
@@ -65,12 +69,12 @@ class Row:
         return found
 
     def take(self, verified: list[int], chosen: list[int], log_probs: list[float], eos_id: int) -> bool:
-        """Takes the tokens over that the model agrees with and its own next one.
+        """Adds the verified tokens that the model agrees with, and its own next one, to the output.
 
         Args:
             verified: V tokens of the draft.
             chosen: The model's V + 1 choices: for each of them, and behind the last.
-            log_probs: Of the choices.
+            log_probs: Log-probabilities of the choices.
             eos_id: End of sequence.
 
         Returns:
@@ -91,7 +95,15 @@ class Row:
 
 
 def index_of(value, values: list) -> int:
-    """Index of the first `value`; the length of the list if there is none."""
+    """Index of the first occurrence of a value.
+
+    Args:
+        value: What to look for.
+        values: The list.
+
+    Returns:
+        The index; the length of the list if the value is not in it.
+    """
     return values.index(value) if value in values else len(values)
 
 
@@ -112,10 +124,10 @@ def generate(
         inputs: Left-padded prompts (PromptBuilder.build without targets).
         eos_id: End of sequence.
         room: Longest output of each row; less where the LLM's context ends before.
-        num_beams: 1 is greedy; beam search has no drafts and counts nothing.
-        drafts: Ids that each output is expected to be, right or wrong; they change the speed only.
-        no_repeat_ngram: So many tokens in a row are not written twice (`no_repeat_ngram_size` of transformers); 0
-            forbids nothing.
+        num_beams: 1 is greedy; beam search uses no drafts and counts nothing.
+        drafts: Expected ids of each output, right or wrong; they change the speed only.
+        no_repeat_ngram: No n-gram of this length is written twice (`no_repeat_ngram_size` of transformers); 0 forbids
+            nothing.
 
     Returns:
         B lists of ids without the end of sequence, the log-probability of each id behind those before it, and the
@@ -153,7 +165,7 @@ def generate(
 
 
 def score(llm: AdaptedCausalLM, inputs: LLMInput, rows: list[list[int]]) -> list[list[float]]:
-    """Log-probabilities of outputs that are known, in one pass.
+    """Log-probabilities of known outputs, in one pass.
 
     Args:
         llm: The LLM with its adapters chosen.
@@ -176,27 +188,43 @@ def score(llm: AdaptedCausalLM, inputs: LLMInput, rows: list[list[int]]) -> list
 
 
 def log_prob(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities (N,) float32 of the ids (N,) under the logits (N, V)."""
+    """Log-probabilities of tokens.
+
+    Args:
+        logits: (N, V).
+        ids: (N,).
+
+    Returns:
+        (N,) float32.
+    """
     total = [part.float().logsumexp(-1) for part in logits.split(SCORED_AT_ONCE)]
     return logits.gather(-1, ids[:, None])[:, 0].float() - torch.cat(total)
 
 
 def can_verify(llm: AdaptedCausalLM) -> bool:
-    """Whether the LLM takes masks with a row for every query, and keeps all keys."""
+    """Whether the LLM takes a mask with a row for every query, and keeps all keys."""
     return attention_of(llm.base.config) in ("sdpa", "eager") and has_plain_cache(llm.base.config)
 
 
 def context_of(llm: AdaptedCausalLM) -> int:
-    """Positions that the LLM has; LLMs with learned ones have no others. One that names no limit has all."""
+    """Number of positions that the LLM has; `sys.maxsize` if its configuration names no limit."""
     limits = (getattr(llm.base.config, f"max_{name}", None) for name in ("position_embeddings", "target_positions"))
     return next(filter(None, limits), sys.maxsize)
 
 
 def room_in_context(llm: AdaptedCausalLM, prompts: list[int], room: list[int]) -> list[int]:
-    """Cuts the room of each output (B,) to what the prompts (B,) leave of the LLM's context.
+    """Cuts the room of each output to what its prompt leaves of the LLM's context.
+
+    Args:
+        llm: The LLM.
+        prompts: (B,) positions of each prompt.
+        room: (B,) longest output of each row.
+
+    Returns:
+        (B,) the smaller of both limits.
 
     Raises:
-        UserError: A prompt leaves none.
+        UserError: A prompt leaves no room.
     """
     context = context_of(llm)
     if max(prompts) >= context:
@@ -218,11 +246,20 @@ def verify(
     """Greedy decoding that reads several tokens of a draft at once and keeps those that the model would have written.
 
     The first pass reads the prompt and the beginning of the draft. Every pass yields the longest prefix that agrees
-    with the model, and one token of its own; the next one goes on with what the draft has behind it. Where the draft
-    has proved useless, passes read single tokens, as without one. (Speculative decoding, arXiv 2211.17192, for the
-    greedy case, with a given text in place of the small model.)
+    with the model, and one token of its own; the next pass goes on with the draft behind it. Where drafts agree too
+    little, passes read single tokens, as without a draft. This is speculative decoding (arXiv 2211.17192) for the
+    greedy case, with a given text in place of the small model.
 
-    Args and returns: those of `generate`, with a draft, maybe empty, for every row.
+    Args:
+        llm: The LLM with its adapters chosen.
+        inputs: Left-padded prompts.
+        eos_id: End of sequence.
+        room: (B,) longest output of each row.
+        drafts: A draft for every row, may be empty.
+        no_repeat_ngram: As in `generate`.
+
+    Returns:
+        As `generate`.
     """
     cost = CUDA_COST if inputs.embeds.is_cuda else CPU_COST[inputs.embeds.dtype]
     prompts = [row[mask] for row, mask in zip(inputs.embeds, inputs.mask, strict=True)]
@@ -257,7 +294,7 @@ def verify(
 def _read_prompts(
     llm, prompts: list[torch.Tensor], verified: list[list[int]], cache: RowCache, speech: Speech | None
 ) -> tuple[torch.Tensor, list[int]]:
-    """Runs prompts (L_i, D) and the drafts behind them: states (B, L, D), and the last column of each prompt."""
+    """Reads prompts (L_i, D) and the drafts behind them; states (B, L, D), and the last column of each prompt."""
     device = prompts[0].device
     words = llm.embed(torch.tensor([token for tokens in verified for token in tokens], dtype=torch.long, device=device))
     parts = words.split([len(tokens) for tokens in verified])
@@ -273,7 +310,7 @@ def _read_prompts(
 def _read_tokens(
     llm, rows: list[Row], verified: list[list[int]], cache: RowCache, speech: Speech | None, padding_id: int
 ) -> tuple[torch.Tensor, list[int]]:
-    """Runs the last token of each row and the draft behind it: states (B, L, D), and the column of that token."""
+    """Reads the last token of each row and the draft behind it; states (B, L, D), and that token's column."""
     device = llm.sc_input.device
     tokens = [[row.ids[-1], *draft] for row, draft in zip(rows, verified, strict=True)]
     width = max(map(len, tokens))
@@ -293,9 +330,9 @@ def _read_tokens(
 
 
 def _choices(llm, states: torch.Tensor, firsts: list[int], forbidden: list[list[list[int]]]) -> list[Choices]:
-    """States (B, L, D), from column `firsts` (B,) on -> greedy choices behind it and behind each verified token.
+    """Greedy choices behind column `firsts` (B,) of the states (B, L, D), and behind each verified token.
 
-    `forbidden` has for each of these places the tokens that must not be chosen there.
+    `forbidden` has for each of these places the tokens that must not be chosen.
     """
     places = [(i, first + n) for i, (first, row) in enumerate(zip(firsts, forbidden, strict=True))
               for n in range(len(row))]  # fmt: skip

@@ -47,7 +47,7 @@ class Hypothesis:
         onsets: Start in seconds of each prompt talker, read off the CTC peaks; empty where CTC is not used.
         words: The words of the prompt with times, likewise.
         talkers: The talkers of the text, one by one; empty for ESPnet's baseline.
-        statistics: What the LLM did for it, if it wrote greedily; depends on the batch.
+        statistics: Passes and tokens of greedy decoding; they depend on the batch.
     """
 
     text: str
@@ -66,7 +66,11 @@ def mean_probability(log_probs: Iterable[float]) -> float:
 
 @contextlib.contextmanager
 def append_rows(path: Path) -> Iterator[Callable[[dict], None]]:
-    """Opens the rows that an interrupted run keeps; what is yielded adds one."""
+    """Opens the file of finished rows, from which an interrupted run goes on.
+
+    Yields:
+        A function that appends a row.
+    """
     with open(path, "a", encoding="utf-8") as f:
 
         def append(row: dict) -> None:
@@ -77,11 +81,14 @@ def append_rows(path: Path) -> Iterator[Callable[[dict], None]]:
 
 
 def read_partial(path: Path, fits: Callable[[Any], bool]) -> Iterator[tuple[str, dict]]:
-    """Rows of an interrupted run; a line that was cut off, or is none that the run wrote, is dropped.
+    """Reads the rows of an interrupted run; lines that are cut off or do not fit are dropped.
 
     Args:
-        path: What `append_rows` wrote; may be missing.
-        fits: Whether the run may have written what a line says.
+        path: File of `append_rows`; may be missing.
+        fits: Whether the run may have written a row.
+
+    Yields:
+        Id and row.
     """
     if path.is_file():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
@@ -97,7 +104,7 @@ def read_partial(path: Path, fits: Callable[[Any], bool]) -> Iterator[tuple[str,
 
 
 def is_row(row: Any) -> bool:
-    """Whether a decoding may have kept a row."""
+    """Whether a decoding may have written a row."""
     if misfit(row, ROW) or row["audio"] <= 0:
         return False
     effort = row.get("effort")
@@ -109,7 +116,11 @@ def is_row(row: Any) -> bool:
 def write_hypotheses(out: Path, rows: list[dict]) -> None:
     """Writes hyp.seglst.json, speed.json, prompt, onsets, prompt.ctm; `text` comes last and marks all as complete.
 
-    What an earlier decoding has left of them is removed.
+    Files of an earlier decoding are removed.
+
+    Args:
+        out: Folder of the set.
+        rows: One for each mixture, as `decode_set` keeps them.
     """
     import torch
 

@@ -5,8 +5,8 @@ A frame is active if its level reaches
 
     max(-70, loud - 35, min(quiet + 6, loud - 12))    with the 99th and the 10th percentile of the levels
 
-so with a clean background what is within 35 dB of the loudest speech, with a noisy one what stands 6 dB above the
-noise, and all of it where levels hardly differ. Nothing below -70 dB is speech.
+With a clean background these are the frames within 35 dB of the loudest speech, with a noisy one those 6 dB above the
+noise; where levels hardly differ, all frames. Nothing below -70 dB is speech.
 """
 
 import math
@@ -24,7 +24,11 @@ SHORTEST_LIMIT = 2.0  # seconds
 
 
 def check_limits(max_seconds: float, pause_seconds: float) -> None:
-    """Refuses limits that leave nothing to choose.
+    """Refuses limits of segments that are too small or not finite.
+
+    Args:
+        max_seconds: Longest segment.
+        pause_seconds: Shortest pause between two segments.
 
     Raises:
         UserError: Names the limit.
@@ -72,13 +76,21 @@ def frame_levels(wave: np.ndarray) -> np.ndarray:
 
 
 def threshold(levels: np.ndarray) -> float:
-    """The level that active frames reach, see above."""
+    """The level in dB from which on a frame of levels (F,) is active (see the formula of this module)."""
     quiet, loud = np.percentile(levels, [10, 99])
     return max(-70.0, loud - 35, min(quiet + 6, loud - 12))
 
 
 def regions(active: np.ndarray, pause: int) -> list[tuple[int, int]]:
-    """Runs of activity without a pause of `pause` frames, padded; [start, stop) in frames."""
+    """Joins active frames to regions.
+
+    Args:
+        active: (F,) bool.
+        pause: Shortest pause between two regions, in frames.
+
+    Returns:
+        [start, stop) in frames, with padding; regions of fewer than `CLICK` active frames are left out.
+    """
     frames = np.flatnonzero(active)
     groups = np.split(frames, np.flatnonzero(np.diff(frames) > pause) + 1)
     pad = min(PAD, pause // 2)
@@ -90,7 +102,17 @@ def regions(active: np.ndarray, pause: int) -> list[tuple[int, int]]:
 
 
 def cut(start: int, stop: int, smooth: np.ndarray, limit: int) -> list[tuple[int, int]]:
-    """Cuts [start, stop) into parts of at most `limit` frames, at the quietest of the second half of each."""
+    """Cuts a region that is too long, where the second half of a part is quietest.
+
+    Args:
+        start: First frame of the region.
+        stop: Frame behind its last one.
+        smooth: (F,) levels, smoothed.
+        limit: Most frames in a part.
+
+    Returns:
+        [start, stop) of the parts, in order.
+    """
     parts = []
     while stop - start > limit:
         first, last = start + limit // 2, min(start + limit, stop - limit // 4)

@@ -32,7 +32,7 @@ class Speech2Text:
     Args:
         decoder: Of a trained model.
         max_seconds: A longer recording is cut at pauses into segments of at most this length
-            (`transcribe.segmentation.segments`).
+            (`segmentation.segments`).
         pause_seconds: Shortest pause at which it is cut.
         batch_size: Most segments in a batch.
         batch_seconds: Most seconds of audio in a batch, padding included.
@@ -81,9 +81,11 @@ class Speech2Text:
             dtype: Of the LLM's frozen weights: `float32`, `bfloat16` or `float16`; None is that of the training.
                 Everything else computes in float32.
             num_beams: 1 is greedy.
-            no_repeat_ngram: So many tokens in a row are not written twice by the LLM, which ends loops; 0 forbids
-                nothing.
-            limits: `max_seconds`, `pause_seconds`, `batch_size`, `batch_seconds`.
+            no_repeat_ngram: The LLM writes no n-gram of this length twice, which ends loops; 0 forbids nothing.
+            **limits: `max_seconds`, `pause_seconds`, `batch_size`, `batch_seconds`.
+
+        Returns:
+            The recogniser.
 
         Raises:
             UserError: There is no such model, checkpoint or device, or the model was not trained for the mode.
@@ -169,7 +171,20 @@ class Speech2Text:
 
 
 def read(speech, sample_rate: int | None, channel: int | None, name: str) -> np.ndarray:
-    """A file or a waveform as (T,) float32, 16 kHz; `name` is what a message calls a waveform."""
+    """Reads a file, or converts a waveform.
+
+    Args:
+        speech: Path, or waveform as in `Speech2Text.__call__`.
+        sample_rate: Samples per second of a waveform; None for a file.
+        channel: Index of the channel, from 0; None is the mean of all.
+        name: What messages call a waveform.
+
+    Returns:
+        (T,) float32, 16 kHz.
+
+    Raises:
+        UserError: The recording cannot be used, or a sample rate is given for a file.
+    """
     if not isinstance(speech, str | Path):
         return from_waveform(speech, sample_rate, channel, name)
     if sample_rate is not None:

@@ -1,17 +1,17 @@
-"""What decoding took."""
+"""Decoding statistics: passes of the LLM, and tokens of drafts that were verified."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DecodingStatistics:
-    """What it took to write one output, or several.
+    """Counts of one output or, added up, of several.
 
     Attributes:
-        passes: Forward passes of the LLM, that over the prompt included.
+        passes: Forward passes of the LLM, including the one over the prompt.
         tokens: Tokens written, with the end of sequence.
         verified: Tokens of drafts that were verified in these passes.
-        accepted: Those of them that were the model's own choice.
+        accepted: Verified tokens that were the model's own choice.
     """
 
     passes: int = 0

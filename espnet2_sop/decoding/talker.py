@@ -1,4 +1,4 @@
-"""What is recognised: the talkers of a recording."""
+"""The talkers of a recording, as `Speech2Text` gives them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from espnet2_sop.decoding.hypotheses import WORD, Hypothesis
 from espnet2_sop.text.ctm import TimedWord
 from espnet2_sop.text.serialized import split_talkers
 
-TALKER = {  # `jsons.misfit` of `Talker.to_dict`
+TALKER = {  # `misfit` of `Talker.to_dict`
     **{"text": str, "tokens": [str], "onset": (float, None), "confidence": float, "prompt": str},
     **{"words": [WORD], "slot": int, "start": float, "end": float},
 }
@@ -71,6 +71,9 @@ def talkers_of(hypothesis: Hypothesis, start: float, end: float) -> list[Talker]
     Args:
         hypothesis: Output for the segment.
         start, end: Seconds of the segment in the recording.
+
+    Returns:
+        The talkers, their slots counted from 1.
     """
     heard = [list(words) for _, words in groupby(hypothesis.words, lambda word: word.talker)]
     said = [(words, talker) for talker in hypothesis.talkers if (words := " ".join(split_talkers(talker.text)))]
@@ -87,6 +90,10 @@ def talkers_of(hypothesis: Hypothesis, start: float, end: float) -> list[Talker]
 
 def match(texts: Sequence[list[str]], prompts: Sequence[list[str]]) -> list[int | None]:
     """Pairs talkers in order, as many as there are on the shorter side, with the fewest differing words.
+
+    Args:
+        texts: Words of each talker of the text.
+        prompts: Words of each talker of the prompt.
 
     Returns:
         For each text the index of its prompt, or None.

@@ -1,4 +1,4 @@
-"""What a user can do when a file cannot be written."""
+"""Errors of a disk that is full, broken or not to be written to, as one line with advice."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ OF_RUST = re.compile(r"\(os error (\d+)\)")
 
 
 def reason(error: BaseException) -> str | None:
-    """In words why something cannot be written, and what to do; None if the error says something else."""
+    """Why something cannot be written, in words, and what to do; None if the error has another cause."""
     if isinstance(error, OSError):
         code = error.errno
     elif found := OF_RUST.search(str(error)):
@@ -35,11 +35,14 @@ def reason(error: BaseException) -> str | None:
 
 @contextlib.contextmanager
 def written_to(path: str | Path, part: str | Path | None = None) -> Iterator[None]:
-    """Names `path` where the disk refuses what is written within, which the error itself often does not.
+    """Turns a refused write in the block into a UserError that names `path`.
 
     Args:
         path: File or folder that the user knows.
-        part: Temporary name of it, in whose place `path` is named.
+        part: Temporary name of it; `path` is named instead.
+
+    Yields:
+        Nothing.
 
     Raises:
         UserError: The disk is full or broken, or the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Marks of finished work, so that a step that is run again does nothing twice."""
+"""Marks of finished steps, so that a step that is run again is skipped."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,16 @@ MARK = ".done.json"
 
 
 def is_done(folder: Path, options: Mapping[str, object], inputs: Iterable[Path]) -> bool:
-    """Whether `folder` was finished with the same options, and after the last change of all inputs."""
+    """Whether a step was finished with these options and no input has changed since.
+
+    Args:
+        folder: Output folder of the step.
+        options: Its options by name.
+        inputs: Files that it reads.
+
+    Returns:
+        True if the mark has the same options and is not older than any input.
+    """
     mark = folder / MARK
     try:
         same = json.loads(mark.read_text(encoding="utf-8")) == json.loads(json.dumps(options, default=str))
@@ -20,11 +29,16 @@ def is_done(folder: Path, options: Mapping[str, object], inputs: Iterable[Path])
 
 
 def start(folder: Path) -> None:
-    """Takes the mark away before the work is done anew."""
+    """Removes the mark before the step is done again."""
     (folder / MARK).unlink(missing_ok=True)
 
 
 def finish(folder: Path, options: Mapping[str, object]) -> None:
-    """Marks the work as finished with these options."""
+    """Marks a step as finished.
+
+    Args:
+        folder: Output folder of the step.
+        options: Its options by name.
+    """
     with atomic_write(folder / MARK) as f:
         json.dump(options, f, default=str)

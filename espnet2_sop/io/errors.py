@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""`UserError`: raised for mistakes of the user, printed as one line."""
 
 import re
 from collections.abc import Iterable
@@ -14,15 +14,18 @@ class UserError(Exception):
 
 
 def require_choice[T](option: str, value: T, choices: Iterable[T]) -> T:
-    """The value of an option that takes only certain ones.
+    """Checks an option that takes only certain values.
 
     Args:
         option: Its name, for the error message.
-        value: What the user gave.
-        choices: What it may be.
+        value: The value given.
+        choices: The values allowed.
+
+    Returns:
+        The value.
 
     Raises:
-        UserError: It is none of them.
+        UserError: It is not one of the choices.
     """
     choices = list(choices)
     if value not in choices:
@@ -31,9 +34,9 @@ def require_choice[T](option: str, value: T, choices: Iterable[T]) -> T:
 
 
 def without_traceback(text: str) -> str:
-    """The text of the UserError whose traceback in another process this is; otherwise the text as it is.
+    """The message of a UserError if the text is its traceback, else the text as it is.
 
-    Torch gives what was raised in a process that reads data, or that trains beside others, as the text of a traceback.
+    Torch hands on errors of processes that read data, or train side by side, as the text of a traceback.
     """
     found = re.findall(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", text, re.MULTILINE)
     return found[-1] if found else text

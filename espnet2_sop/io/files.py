@@ -1,4 +1,4 @@
-"""Small text files: written whole or not at all, read with the place of every mistake."""
+"""Small text files: written whole or not at all; mistakes are reported with file and line."""
 
 import contextlib
 import functools
@@ -23,8 +23,8 @@ MOST_PARTS = 100_000  # of a YAML file, what its aliases stand for included
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name that becomes `path` only when everything is written.
 
-    The name is always the same, so what a killed process has left is written over by the next one; two processes that
-    write the same file take turns.
+    The name is always the same, so the next process overwrites what a killed one has left. Two processes that write
+    the same file take turns.
 
     Args:
         path: Where the file shall be; missing folders are made.
@@ -114,10 +114,14 @@ def read_kaldi(path: str | Path) -> dict[str, str]:
 
 
 def write_kaldi(path: str | Path, rows: Iterable[tuple[str, object]]) -> None:
-    """Writes `<id> <value>` lines in the order given; an empty value leaves the id alone.
+    """Writes `<id> <value>` lines in the order given; of an empty value only the id is written.
+
+    Args:
+        path: File to write, whole or not at all.
+        rows: Pairs of id and value.
 
     Raises:
-        UserError: `read_kaldi` could not read a line: its id is none, or its value takes several lines.
+        UserError: `read_kaldi` could not read a line: its id is not valid, or its value has a line break.
     """
     with atomic_write(path) as f:
         for key, value in rows:
@@ -155,7 +159,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def require_shallow(value: Any, where: str | Path, most: float = math.inf) -> None:
-    """Refuses values that are nested too deep to be walked through, or have more than `most` parts on one level."""
+    """Refuses values that are nested too deep, or too large.
+
+    Args:
+        value: Lists and dictionaries of a file.
+        where: File, or "file, line n", for the message.
+        most: Most values on one level of nesting.
+
+    Raises:
+        UserError: More than `DEEPEST` levels, or more than `most` values on one of them.
+    """
     level = [value]
     for _ in range(DEEPEST):
         level = [inner for outer in level if isinstance(outer, dict | list | tuple)
@@ -185,7 +198,15 @@ def read_configs(paths: Iterable[str | Path]) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `change`; dictionaries in both are merged in turn."""
+    """Merges two dictionaries, and in turn the dictionaries that both have under a key.
+
+    Args:
+        base: Values.
+        change: Values that win over those of `base`.
+
+    Returns:
+        A new dictionary.
+    """
     both = {k: merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
             for k, v in change.items()}  # fmt: skip
     return {**base, **both}

@@ -1,4 +1,4 @@
-"""JSON that somebody else may have written: read with the place of every mistake, checked before it is used."""
+"""JSON of other people: mistakes are reported with their place, shapes are checked before use."""
 
 import json
 from pathlib import Path
@@ -12,16 +12,19 @@ LARGEST = 1e12  # seconds, samples and counts beyond it are mistakes, and overfl
 
 
 def parse_json(text: str, where: str, advice: str = "", whole_file: bool = False) -> Any:
-    """What a JSON text says; NaN, halves of characters and what is nested without sense are refused.
+    """Parses JSON; NaN, lone surrogates and very deep nesting are refused.
 
     Args:
-        text: The text.
+        text: JSON.
         where: File, or "file, line n", for messages.
         advice: What to do, for messages; starts with "; ".
-        whole_file: Messages name the line.
+        whole_file: The text is a whole file, and messages name the line in it.
+
+    Returns:
+        The value.
 
     Raises:
-        UserError: The text is broken.
+        UserError: The text is not JSON, or is refused.
     """
     try:
         value = json.loads(text, parse_constant=_refuse)
@@ -45,15 +48,18 @@ def _refuse(constant: str) -> None:
 
 
 def read_json(path: str | Path, shape: Any = object, advice: str = "write it again") -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file and checks its shape.
 
     Args:
         path: The file.
         shape: What it must hold (`misfit`).
         advice: What to do when it does not.
 
+    Returns:
+        The value.
+
     Raises:
-        UserError: It is missing, broken or has other contents.
+        UserError: The file is missing, is not JSON, or has another shape.
     """
     with open_text(path) as f:
         value = parse_json(f.read(), str(path), f"; {advice}", whole_file=True)

@@ -42,6 +42,9 @@ def locked(folder: str | Path, doing: str, other: str, wait: bool = False) -> It
         other: Advice for the message, such as `give another --out`.
         wait: Wait for the holder, and say so, instead of refusing.
 
+    Yields:
+        Nothing; the lock is held in the block.
+
     Raises:
         UserError: Another process works in the folder.
     """

@@ -1,4 +1,4 @@
-"""What a user can do when the memory is full, or the kernel has killed a process for it."""
+"""Errors of a full memory, or of a process that the kernel killed for it, as one line with advice."""
 
 import argparse
 import contextlib
@@ -15,11 +15,14 @@ KILLED = re.compile(r"DataLoader worker \(pid[^)]*\) (?:is killed by signal: (\w
 
 
 def advice(error: BaseException, args: argparse.Namespace) -> UserError | None:
-    """The one line for an error that says that memory is full, or that a process was killed; None for any other.
+    """Advice for an error in training.
 
     Args:
-        error: May carry the traceback of a spawned process in its text.
+        error: May have the traceback of a spawned process in its text.
         args: Options of the training.
+
+    Returns:
+        The error to raise instead; None if memory is not the cause.
     """
     told = text_of(error)
     if killed := KILLED.search(told):
@@ -49,13 +52,13 @@ def advice(error: BaseException, args: argparse.Namespace) -> UserError | None:
 
 
 def text_of(error: BaseException) -> str:
-    """All that is said with an error: its traceback, and what it came from."""
+    """The traceback of an error and of its causes."""
     return "".join(traceback.format_exception(error))
 
 
 @contextlib.contextmanager
 def within_memory(*limits: str) -> Iterator[None]:
-    """Turns what a full memory raises in recognition into advice to lower one of these limits.
+    """Turns an error of a full memory in recognition into advice to lower one of these limits.
 
     Raises:
         UserError: The memory is full.
@@ -70,7 +73,7 @@ def within_memory(*limits: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_one_line(args: argparse.Namespace) -> Iterator[None]:
-    """Turns what a full memory raises within into a UserError."""
+    """Turns an error of a full memory in training into a UserError with advice."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is that of the CPU

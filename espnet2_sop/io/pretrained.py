@@ -1,4 +1,4 @@
-"""Hugging Face ids and folders: one way to load them, one way to fail."""
+"""Pretrained models by Hugging Face id or folder: loaded in one way, errors are one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +18,10 @@ def load_pretrained[T](load: Callable[..., T], name: str, option: str, **kwargs)
         load: A `from_pretrained` class method of transformers' Auto classes.
         name: Hugging Face id, or folder (anything that starts with `.` or `/`, or exists).
         option: The configuration key that holds the name, for the error message.
+        **kwargs: Further arguments of `load`.
+
+    Returns:
+        What `load` returns.
 
     Raises:
         UserError: The folder is missing, or the hub cannot give the model.
@@ -51,12 +55,15 @@ def attention_of(config) -> str | None:
 
 
 def unavailable(what: str, name: str, error: Exception) -> UserError:
-    """One line for what a hub or a folder answered instead of the model.
+    """Makes one line of the errors of a hub or a folder.
 
     Args:
         what: How the line begins.
         name: Hugging Face id or folder.
         error: Raised by transformers or huggingface_hub.
+
+    Returns:
+        The error to raise.
     """
     if any(isinstance(e, GatedRepoError) for e in (error, error.__cause__)):
         page = f"https://huggingface.co/{name}"

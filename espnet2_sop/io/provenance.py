@@ -1,4 +1,4 @@
-"""What a result was made from, kept beside it, so that it is never taken for the result of something else."""
+"""Provenance: what a result was made from is kept beside it, and compared before the result is used again."""
 
 import hashlib
 import json
@@ -39,20 +39,25 @@ def fingerprint(path: str | Path) -> str:
 
 
 def write_origin(folder: Path, origin: Mapping[str, Any]) -> None:
-    """Writes down what the results of a folder are made from, before they are made."""
+    """Writes down what results are made from, before they are made.
+
+    Args:
+        folder: Folder of the results.
+        origin: Options and fingerprints of files.
+    """
     with atomic_write(folder / NAME) as f:
         json.dump(origin, f, indent=1, default=str)
 
 
 def changes(folder: Path, origin: Mapping[str, Any]) -> list[str] | None:
-    """How `origin` differs from what the results of a folder were made from.
+    """Compares what results were made from with what they would be made from now.
 
     Args:
-        folder: With what `write_origin` wrote.
+        folder: Folder of the results, with the file of `write_origin`.
         origin: Options and fingerprints; dictionaries are compared key by key.
 
     Returns:
-        A text for each key that differs; None if nothing, or nothing readable, was written down.
+        A text for each key that differs; None if there is no such file, or it cannot be read.
     """
     try:
         earlier = flat(read_json(folder / NAME, {}))
@@ -64,7 +69,15 @@ def changes(folder: Path, origin: Mapping[str, Any]) -> list[str] | None:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, keys joined by dots."""
+    """Flattens nested dictionaries.
+
+    Args:
+        values: The dictionary.
+        prefix: Put before every key.
+
+    Returns:
+        One dictionary whose keys are joined by dots.
+    """
     result: dict[str, Any] = {}
     for key, value in values.items():
         result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

@@ -11,7 +11,7 @@ from espnet2_sop.io.errors import UserError
 
 
 def find_part[T](option: str, name: str, known: Mapping[str, T], base: type | None = None) -> T:
-    """The part that a configuration names.
+    """Finds the part that a configuration names.
 
     Args:
         option: The configuration key or command line option, for the error message.
@@ -19,6 +19,9 @@ def find_part[T](option: str, name: str, known: Mapping[str, T], base: type | No
             stages: the recipe's folder).
         known: The parts of the package.
         base: Class of which a user's own part must be a subclass; None: it must be a function.
+
+    Returns:
+        The class or function.
 
     Raises:
         UserError: There is no such part, its module cannot be imported, or it is of another kind.

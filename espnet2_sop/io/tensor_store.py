@@ -78,14 +78,19 @@ class CacheWriter(contextlib.AbstractContextManager):
         self.since = time.monotonic()
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
-        """Keeps one tensor; it is on disk after the next `flush`."""
+        """Adds one tensor; it is on disk after the next `flush`.
+
+        Args:
+            name: Id of the mixture.
+            tensor: (N, D), on any device.
+        """
         self.waiting[name] = tensor.to("cpu", self.dtype).clone()  # a view would keep its whole batch
         self.bytes += self.waiting[name].nbytes
         if self.bytes >= SHARD_BYTES or time.monotonic() - self.since >= SHARD_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what waits as one file."""
+        """Writes the tensors added since the last call as one file."""
         if self.waiting:
             number = max((int(path.stem) for path in self.folder.glob("*.safetensors")), default=-1) + 1
             with atomic_path(self.folder / f"{number:05d}.safetensors") as part:

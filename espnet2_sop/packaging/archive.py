@@ -1,4 +1,4 @@
-"""Zips: written alike for alike content, unpacked without harm."""
+"""Zips of packages: the same content gives the same bytes; unsafe zips are refused."""
 
 import hashlib
 import os
@@ -18,7 +18,12 @@ BLOCK = 2**20
 
 
 def write_zip(folder: Path, archive: Path) -> None:
-    """Puts a folder into a zip, under its own name; the same files give the same bytes, whenever they were made."""
+    """Packs a folder into a zip, under its own name; the same files give the same bytes, whatever their dates are.
+
+    Args:
+        folder: Folder to pack.
+        archive: Zip to write, whole or not at all.
+    """
     with atomic_path(archive) as part, zipfile.ZipFile(part, "w") as zipped:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             member = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}")
@@ -31,7 +36,7 @@ def write_zip(folder: Path, archive: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where zips are unpacked."""
+    """The folder in which zips are unpacked."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espnet2_sop" / "packages"
 
 
@@ -63,6 +68,10 @@ def unpack(archive: Path) -> Path:
 def check_members(archive: Path, opened: zipfile.ZipFile) -> None:
     """Refuses a zip that could write outside its folder, or fill the disk.
 
+    Args:
+        archive: The zip, for its size and for messages.
+        opened: The same zip, open.
+
     Raises:
         UserError: Names the member and what is wrong with it.
     """
@@ -90,9 +99,17 @@ def check_members(archive: Path, opened: zipfile.ZipFile) -> None:
 
 
 def extract(archive: Path, opened: zipfile.ZipFile, folder: Path) -> None:
-    """Writes checked members into `folder`, which appears only when all are there.
+    """Writes the members of a checked zip into a folder, all or nothing.
 
     A member never gives more bytes than the zip's directory says: zipfile stops there, and then the checksum is wrong.
+
+    Args:
+        archive: The zip, for messages.
+        opened: The same zip, open, its members checked.
+        folder: Folder to make.
+
+    Raises:
+        UserError: There is too little room.
     """
     total, free = sum(member.file_size for member in opened.infolist()), shutil.disk_usage(folder.parent).free
     if total > free:

@@ -49,10 +49,15 @@ def open_package(source: str | Path, revision: str | None = None) -> Path:
 
 
 def find_weights(model: str | Path, revision: str | None = None, checkpoint: str | None = None) -> Path:
-    """The checkpoint of a model.
+    """Finds the checkpoint of a model, fetching or unpacking the model where needed.
 
     Args:
-        model, revision, checkpoint: As in `Speech2Text.from_pretrained`.
+        model: Run folder of `espnet2-sop train`, folder or zip of `espnet2-sop pack`, or a Hugging Face id.
+        revision: Branch, tag or commit of the Hugging Face repository.
+        checkpoint: File in the folder; None: that of the package, or the averaged one of a run.
+
+    Returns:
+        The file of the weights; the configuration is beside it.
 
     Raises:
         UserError: There is no such model, or none or several checkpoints to choose from, or it is ESPnet's baseline.
@@ -69,7 +74,18 @@ def find_weights(model: str | Path, revision: str | None = None, checkpoint: str
 
 
 def fetch(name: str, revision: str | None) -> Path:
-    """Downloads a package from the Hugging Face hub, or finds it in the hub's cache."""
+    """Downloads a package from the Hugging Face hub, or finds it in the hub's cache.
+
+    Args:
+        name: Hugging Face id.
+        revision: Branch, tag or commit; None is the main branch.
+
+    Returns:
+        The folder in the cache.
+
+    Raises:
+        UserError: The hub has no such package, or cannot be reached.
+    """
     from huggingface_hub import snapshot_download
 
     from espnet2_sop.io.pretrained import unavailable
@@ -81,11 +97,14 @@ def fetch(name: str, revision: str | None) -> Path:
 
 
 def read_config(folder: Path, packed: bool) -> dict:
-    """The configuration of a model, with folders that are in `folder` named so that they are found from anywhere.
+    """Reads the configuration of a model; names of folders within `folder` become paths.
 
     Args:
         folder: Run folder or package.
-        packed: Whether it is a package: then nothing outside of it may be named but models of the hub.
+        packed: Whether it is a package: then it may name nothing outside of it but models of the hub.
+
+    Returns:
+        The configuration.
 
     Raises:
         UserError: The configuration is missing or broken, or names a folder that it must not, or that is not there.
@@ -106,7 +125,20 @@ def read_config(folder: Path, packed: bool) -> dict:
 
 
 def locate(folder: Path, option: str, value: str, packed: bool) -> str:
-    """The folder that an option names if it is in `folder`, else the value as it is."""
+    """Finds a folder that a configuration names.
+
+    Args:
+        folder: Run folder or package.
+        option: Key of the configuration, for messages.
+        value: Its value: a folder, or a Hugging Face id.
+        packed: Whether `folder` is a package.
+
+    Returns:
+        The path if the value is a folder within `folder`, else the value as it is.
+
+    Raises:
+        UserError: A package names something outside of it, or a folder that it does not have.
+    """
     inside = PurePosixPath(value)
     if packed and (inside.is_absolute() or ".." in inside.parts or value.startswith("~")):
         raise UserError(f"{folder / 'config.yaml'}: {option}: {value!r} leads out of the package")

@@ -108,13 +108,16 @@ class CardOptions:
 
 
 def model_card(config: dict, parts: list, parameters: int, options: CardOptions) -> str:
-    """The text of README.md.
+    """Writes the text of README.md.
 
     Args:
         config: Configuration of the run.
-        parts: The pretrained parts (`packing.Pretrained`).
-        parameters: Number of them in the package, without carried parts.
-        options: What else is known.
+        parts: The pretrained parts (`pack.Pretrained`).
+        parameters: Number of them in the package, without the pretrained parts that are carried.
+        options: What the configuration does not say.
+
+    Returns:
+        Markdown with the metadata in front.
     """
     licence = options.license or binding_license(parts)
     objective = config["model_conf"]["objective"]
@@ -156,9 +159,12 @@ def card_data(parts: list, licence: str | None, options: CardOptions) -> ModelCa
     """The metadata on top of the card.
 
     Args:
-        parts: The pretrained parts (`packing.Pretrained`).
+        parts: The pretrained parts (`pack.Pretrained`).
         licence: Identifier as the hub has them; None if none is known.
-        options: What else is known.
+        options: What the configuration does not say.
+
+    Returns:
+        The metadata; `str` of it is YAML.
     """
     results = [
         EvalResult(
@@ -218,7 +224,7 @@ def place(part) -> str:
 
 
 def needs(parts: list) -> str:
-    """What a receiver has to get first."""
+    """A sentence about parts that are not in the package; empty if there are none."""
     missing = [f"`{part.folder}` ({title(part)})" for part in parts if part.missing]
     if not missing:
         return ""
@@ -226,10 +232,17 @@ def needs(parts: list) -> str:
 
 
 def result_rows(results: str, system: str) -> list[dict]:
-    """Rows of one system in results.json.
+    """Reads the rows of one system.
+
+    Args:
+        results: File results.json of `espnet2-sop table`.
+        system: Name of the system.
+
+    Returns:
+        One row for each test set.
 
     Raises:
-        UserError: The file is missing or something else, or has no row of the system.
+        UserError: The file is missing or is not a results.json, or has no row of the system.
     """
     advice = "give a results.json of espnet2-sop table to --results"
     rows = [row for row in read_json(results, [ROW], advice) if row["system"] == system]
@@ -250,7 +263,15 @@ def result_table(rows: tuple[dict, ...]) -> str:
 
 
 def training_data(config: dict, said: str | None) -> str:
-    """What was trained on: what the user says, and the rule of a simulation."""
+    """The paragraph about the training data.
+
+    Args:
+        config: Configuration of the run.
+        said: A sentence of the user about the corpora.
+
+    Returns:
+        Markdown: the sentence, the name of the training set, and the rule of a simulation.
+    """
     text = f"{said}\n\n" if said else ""
     for path, *_ in config.get("train_data_path_and_name_and_type", [])[:1]:
         text += f"Training set: `{Path(path).parent.name}`"
@@ -266,7 +287,7 @@ def training_data(config: dict, said: str | None) -> str:
 
 
 def training_facts(config: dict) -> dict[str, object]:
-    """Rows about how it was trained."""
+    """How the model was trained: {setting: value} for a table."""
     model, llm = config["model_conf"], config["llm_conf"]
     facts = {
         "objective": model["objective"],

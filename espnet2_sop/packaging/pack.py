@@ -158,7 +158,16 @@ def is_package(folder: Path) -> bool:
 
 
 def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
-    """What a section of the configuration names, with the commit that the hub's cache has of it."""
+    """A pretrained part of a model, with the commit that the hub's cache has of it.
+
+    Args:
+        config: Configuration of the run.
+        option: Section that names the part, `encoder_conf` or `llm_conf`.
+        include: Whether it goes into the package.
+
+    Returns:
+        The part.
+    """
     name, revision = config[option]["pretrained"], config[option].get("revision", "main")
     if Path(name).expanduser().is_dir():
         return Pretrained(option, name, None, include)
@@ -169,7 +178,7 @@ def pretrained_part(config: dict, option: str, include: bool) -> Pretrained:
 def digest(state: dict[str, torch.Tensor]) -> str:
     """SHA-256 of all weights, adapters included.
 
-    It stands in the head of `model.safetensors`, because `origin.fingerprint` tells models apart by that file, of
+    It stands in the head of `model.safetensors`, because `provenance.fingerprint` tells models apart by that file, of
     which it reads no more than both ends.
     """
     found = hashlib.sha256()
@@ -180,7 +189,15 @@ def digest(state: dict[str, torch.Tensor]) -> str:
 
 
 def copy_vocabulary(source: Path, folder: Path) -> None:
-    """Copies what `espnet2-sop vocab` made, and nothing that lies beside it."""
+    """Copies the files of a vocabulary, and no others that lie beside them.
+
+    Args:
+        source: Folder of `espnet2-sop vocab`.
+        folder: Folder to make.
+
+    Raises:
+        UserError: The source has no vocabulary.
+    """
     folder.mkdir(parents=True)
     for name in VOCABULARY:
         if (source / name).is_file():
@@ -191,7 +208,12 @@ def copy_vocabulary(source: Path, folder: Path) -> None:
 
 
 def carry(part: Pretrained, folder: Path) -> None:
-    """Puts a pretrained part into a folder, its weights as safetensors, whatever they were."""
+    """Saves a pretrained part, its weights as safetensors.
+
+    Args:
+        part: Encoder or LLM.
+        folder: Folder to make.
+    """
     auto = AutoModel if part.option == "encoder_conf" else AutoModelForCausalLM
     name, option, revision = str(Path(part.name).expanduser()), f"{part.option}.pretrained", part.revision or "main"
     model = load_pretrained(auto.from_pretrained, name, option, revision=revision, dtype="auto")
@@ -202,7 +224,15 @@ def carry(part: Pretrained, folder: Path) -> None:
 
 
 def packed_config(config: dict, parts: list[Pretrained]) -> dict:
-    """The configuration as the package has it: all folders are those of the package."""
+    """The configuration as the package has it, with folders of the package only.
+
+    Args:
+        config: Configuration of the run.
+        parts: The pretrained parts.
+
+    Returns:
+        A new configuration.
+    """
     packed = {key: value for key, value in config.items() if key not in LOCAL_KEYS} | {"ctc_vocab": "ctc_vocab"}
     for part in parts:
         section = {key: value for key, value in config[part.option].items() if key != "revision"}

@@ -14,12 +14,9 @@ import espnet2_sop
 PACKAGE = Path(espnet2_sop.__file__).parent
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 UNFINISHED = {
-    "decoding",
     "demo",
-    "io",
     "mixture",
     "model",
-    "packaging",
     "planning",
     "report",
     "scoring",

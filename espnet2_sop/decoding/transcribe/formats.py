@@ -16,7 +16,7 @@ from espnet2_sop.io.files import atomic_write
 from espnet2_sop.io.json_shapes import misfit
 from espnet2_sop.text.serialized import serialize
 
-ROW = {"id": str, "path": str, "seconds": float, "talkers": [TALKER]}  # `jsons.misfit` of `to_row`
+ROW = {"id": str, "path": str, "seconds": float, "talkers": [TALKER]}  # `misfit` of `to_row`
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,26 @@ OF_EACH: dict[str, Callable[[Sequence[Talker]], str]] = {"vtt": vtt, "srt": srt}
 
 
 def render(name: str, transcript: Transcript) -> str:
-    """One recording in a format."""
+    """Renders one recording.
+
+    Args:
+        name: Format: a key of `OF_ALL` or `OF_EACH`.
+        transcript: The recording.
+
+    Returns:
+        Contents of the file.
+    """
     return OF_EACH[name](transcript.talkers) if name in OF_EACH else OF_ALL[name][1]([transcript])
 
 
 def write(out: Path, names: Iterable[str], transcripts: Sequence[Transcript]) -> None:
-    """Writes the files of several formats into a folder."""
+    """Writes the files of several formats.
+
+    Args:
+        out: Folder that is there.
+        names: Formats: keys of `OF_ALL` and `OF_EACH`.
+        transcripts: All recordings of the folder.
+    """
     for name in names:
         files = (
             {out / f"{transcript.id}.{name}": render(name, transcript) for transcript in transcripts}
@@ -111,27 +125,45 @@ def write(out: Path, names: Iterable[str], transcripts: Sequence[Transcript]) ->
 
 
 def present(out: Path, ids: Sequence[str]) -> list[str]:
-    """The formats that a folder has of recordings; none if there are no ids."""
+    """Finds the formats that a folder has.
+
+    Args:
+        out: The folder.
+        ids: Recordings whose files are looked for.
+
+    Returns:
+        Names of formats; none if there are no ids.
+    """
     whole = [name for name, (file, _) in OF_ALL.items() if ids and (out / file).is_file()]
     return whole + [kind for kind in OF_EACH if any((out / f"{i}.{kind}").is_file() for i in ids)]
 
 
 def remove(out: Path, ids: Iterable[str]) -> None:
-    """Removes the files of all formats; of those with one for each recording, that of these ids."""
+    """Removes the files of all recordings, and those of single ones.
+
+    Args:
+        out: The folder.
+        ids: Recordings whose own files are removed.
+    """
     for name, _ in OF_ALL.values():
         (out / name).unlink(missing_ok=True)
     remove_each(out, ids)
 
 
 def remove_each(out: Path, ids: Iterable[str]) -> None:
-    """Removes the files that recordings have for themselves."""
+    """Removes the files of single recordings.
+
+    Args:
+        out: The folder.
+        ids: The recordings.
+    """
     for name in ids:
         for kind in OF_EACH:
             (out / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def to_row(transcript: Transcript) -> dict[str, Any]:
-    """Everything about a recording, for JSON."""
+    """A transcript for JSON."""
     talkers = [talker.to_dict() for talker in transcript.talkers]
     return {"id": transcript.id, "path": transcript.path, "seconds": transcript.seconds, "talkers": talkers}
 
@@ -142,5 +174,5 @@ def of_row(row: dict[str, Any]) -> Transcript:
 
 
 def is_row(row: Any) -> bool:
-    """Whether an interrupted run may have kept a row: that of `to_row`, and the fingerprint of the audio file."""
+    """Whether an interrupted run may have written a row: that of `to_row`, and the fingerprint of the audio file."""
     return misfit(row, {**ROW, "file": str}) is None

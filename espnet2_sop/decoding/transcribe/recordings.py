@@ -1,4 +1,4 @@
-"""The recordings that a user names: audio files and wav.scp."""
+"""The recordings that are named on the command line: audio files and wav.scp."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Transcribing many recordings: in batches, past bad ones, and on where an interrupted run was."""
+"""Transcription of many recordings in batches; bad ones are left out, and an interrupted run goes on."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -22,17 +22,17 @@ if TYPE_CHECKING:  # torch takes seconds to import, and nothing may be left to t
 
 
 class Transcriber:
-    """Transcribes recordings; one that cannot be read or recognised does not keep the others from it.
+    """Transcribes recordings; those that cannot be read or recognised are left out.
 
     Args:
         open_model: Called only if something is left to transcribe.
-        recordings: {id: path of the audio file}.
+        recordings: {id: audio file, `FILE.ark:OFFSET` or `Command`}.
         channel: As in `Speech2Text.__call__`.
-        partial: File of what is done, which the next call reads; None keeps nothing.
-        start: Called before the first transcript is kept, to make room for it; what `partial` has is not read then.
+        partial: File of finished transcripts, which the next call reads; None writes none.
+        start: Called before the first transcript is written, to empty the folder; `partial` is not read then.
 
     Attributes:
-        bad: {id: why it has no transcript}.
+        bad: {id: reason} of recordings without a transcript.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Transcriber:
             return audio.frames / audio.samplerate
 
     def _each[T](self, names, function: Callable[[str], T]) -> dict[str, T]:
-        """{id: function of it}; what cannot be read is noted as bad."""
+        """{id: function of it}; recordings that cannot be read are noted as bad."""
         values = {}
         for name in names:
             try:
@@ -118,9 +118,10 @@ class Transcriber:
 
 
 def contents(path: str) -> str:
-    """The fingerprint of a file, of one whose middle that leaves out with the time of its last change.
+    """A text that changes with the contents of a recording.
 
-    An entry of an archive has that of the archive and its place there; of a command, its text counts.
+    Of a file it is the fingerprint, with the time of the last change if the fingerprint leaves out the middle of the
+    file. Of an entry of an archive it is that of the archive and the place in it, of a command its text.
 
     Raises:
         UserError: The file is missing or cannot be read.

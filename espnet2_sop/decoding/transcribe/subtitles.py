@@ -1,8 +1,8 @@
 """Subtitles: WebVTT and SubRip, a cue for each talker, so that cues overlap where talkers do.
 
-The LLM's words have no times of their own. A word that is also in the prompt of its talker has the time of its CTC
-peak, and a word that replaces one of the prompt the time of that one. Words between them are spread evenly, and all
-words over the segment where there is no prompt.
+The LLM's words have no times. A word that is also in the prompt of its talker gets the time of its CTC peak, and a word
+that replaces one of the prompt gets the time of that word. The words between them are spread evenly; without a prompt,
+all words are spread over the segment.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ LOOKALIKES = str.maketrans("<>", "\u2039\u203a")
 
 @dataclass(frozen=True)
 class Cue:
-    """What is shown from `start` to `end`, in milliseconds."""
+    """Words of one talker, shown from `start` to `end` in milliseconds."""
 
     start: int
     end: int
@@ -49,7 +49,15 @@ def srt(talkers: Sequence[Talker]) -> str:
 
 
 def stamp(milliseconds: int, mark: str) -> str:
-    """`hh:mm:ss` and milliseconds behind the mark."""
+    """Formats a time.
+
+    Args:
+        milliseconds: From the start of the recording.
+        mark: Between seconds and milliseconds.
+
+    Returns:
+        Such as `00:01:02.345`.
+    """
     seconds, rest = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{mark}{rest:03}"
 
@@ -82,7 +90,7 @@ def timed(talker: Talker) -> list[tuple[float, float, str]]:
 
 
 def cut(words: list[tuple[float, float, str]]) -> Iterator[list[tuple[float, float, str]]]:
-    """Cuts timed words into what is shown together."""
+    """Cuts timed words into groups that are shown together."""
     run: list[tuple[float, float, str]] = []
     for start, end, word in words:
         size = sum(len(other) + 1 for _, _, other in run) + len(word)
