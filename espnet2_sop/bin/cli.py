@@ -24,7 +24,7 @@ COMMANDS = {
     "analyse": "what the LLM makes of its prompts: repaired and broken words, quality against final cpWER",
     "table": "gather all scores into RESULTS.md; add an experiment to a file of results",
     "compare": "paired bootstrap between two systems on one test set",
-    "demo": "a local web page: speak, and see who said what",
+    "demo": "a web page: speak, and see who said what; or its Hugging Face Space",
     "report": "one HTML file of an experiment: results, curves, examples to listen to",
     "pack": "put a trained model into one folder and one zip",
     "unpack": "make of a packed model what a training starts from",

@@ -1,1 +1,1 @@
-"""A local web page to speak to a trained model."""
+"""A gradio page to try a trained model, on this machine or as a Hugging Face Space."""

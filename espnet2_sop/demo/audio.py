@@ -1,6 +1,4 @@
-"""Audio that came over HTTP: from bytes in memory to the waveform that a model hears."""
-
-import io
+"""Audio of the demo page: from the file that was recorded or uploaded to the waveform for the model."""
 
 import numpy as np
 import soundfile
@@ -11,30 +9,28 @@ from espnet2_sop.mixture import SAMPLE_RATE
 
 SILENCE_DB = -60.0  # of full scale; a microphone in a quiet room is above
 PEAKS_PER_SECOND = 50
-MOST_PEAKS = 6000
+MOST_PEAKS = 2000
 
 
-class Unreadable(UserError):
-    """The server has no decoder for these bytes; a browser may have one."""
-
-
-def read_audio(data: bytes, max_seconds: float) -> np.ndarray:
-    """Decodes a whole audio file; several channels are averaged, other sample rates are converted.
+def read_audio(path: str, max_seconds: float) -> np.ndarray:
+    """Reads an audio file; several channels are averaged, other sample rates are converted.
 
     Args:
-        data: The file: WAV, FLAC, Ogg, MP3 and what else libsndfile reads.
-        max_seconds: Longest audio to take.
+        path: File of a format that libsndfile reads, such as WAV, FLAC, Ogg and MP3. Messages do not name it, as the
+            user did not choose its name.
+        max_seconds: Longest audio that is accepted.
 
     Returns:
         Samples (T,) float32, 16 kHz.
 
     Raises:
-        UserError: Not audio (`Unreadable`), cut off, too long, too short or silent.
+        UserError: The file is not audio, cut off, too long, too short or silent.
     """
     try:
-        audio = soundfile.SoundFile(io.BytesIO(data))
+        audio = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise Unreadable(f"not a readable audio file ({getattr(error, 'error_string', error)})") from None
+        reason = getattr(error, "error_string", error)
+        raise UserError(f"not a readable audio file ({reason}); give WAV, FLAC, Ogg or MP3") from None
     with audio:
         seconds = audio.frames / audio.samplerate
         if seconds > max_seconds:

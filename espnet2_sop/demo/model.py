@@ -1,4 +1,4 @@
-"""A trained model in all modes that it was trained for, with its weights in memory once."""
+"""A trained model in every mode it was trained for; its weights are in memory once."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from espnet2_sop.decoding.talker import Talker
 
 
 class Recogniser:
-    """Writes what the talkers of a recording say, in one of several modes.
+    """Transcribes recordings in a mode that is chosen for each of them.
 
     Args:
-        opened: In the mode in which the model was trained.
+        opened: A model in the mode for which it was trained.
     """
 
     def __init__(self, opened: Speech2Text):
@@ -24,12 +24,15 @@ class Recogniser:
         }  # segments one by one, so that progress can be shown
 
     def __call__(self, waveform: np.ndarray, mode: str, progress: Callable[[float], object]) -> list[Talker]:
-        """Recognises a waveform (T,) float32, 16 kHz; only one call at a time, as the modes share the network.
+        """Transcribes a recording. Calls must not overlap: the modes share the network.
 
         Args:
-            waveform: The recording.
+            waveform: (T,) float32, 16 kHz.
             mode: One of `modes`.
             progress: Called with the seconds of audio of every segment that is done.
+
+        Returns:
+            The talkers, segment by segment.
         """
         self.network.use(mode)
         return self._opened[mode].batch([waveform], progress=progress)[0]

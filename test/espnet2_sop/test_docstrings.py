@@ -14,7 +14,6 @@ import espnet2_sop
 PACKAGE = Path(espnet2_sop.__file__).parent
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 UNFINISHED = {
-    "demo",
     "mixture",
     "model",
     "planning",

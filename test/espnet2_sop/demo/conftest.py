@@ -1,8 +1,6 @@
-"""A demo server with a stand-in for the model, and a browser that can record."""
+"""Pages with a stand-in for the model, and audio to give them."""
 
 import contextlib
-import io
-import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,49 +26,57 @@ TALKERS = [
 ]
 
 
-def wav(samples: np.ndarray, rate: int = 16000, kind: str = "WAV") -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=kind, subtype="PCM_16")
-    return file.getvalue()
-
-
 def noise(seconds: float, rate: int = 16000) -> np.ndarray:
     return 0.2 * np.random.default_rng(1).standard_normal(int(seconds * rate)).astype("float32")
 
 
 @contextlib.contextmanager
 def serving(transcribe, **changes):
-    """Runs a server on a free port; yields it."""
-    from espnet2_sop.demo.server import DemoServer
-    from espnet2_sop.demo.studio import Studio
+    """Serves a page with at most 10 s of audio on a free port; yields its address."""
+    from espnet2_sop.demo.app import build_app, launch
 
-    values = {"name": "exp/sop", "transcribe": transcribe, "modes": ["sop", "ctc"], "device": "cpu", "max_seconds": 10}
-    server = DemoServer("127.0.0.1", 0)
-    server.studio = Studio(**values | changes)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+    values = {"name": "exp/sop", "modes": ["sop", "ctc"], "max_seconds": 10, **changes}
+    app = build_app(transcribe=transcribe, **values)
     try:
-        yield server
+        yield launch(app, "127.0.0.1", None, 10)
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        app.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory):
+    """The folder where gradio keeps files."""
+    folder = tmp_path_factory.mktemp("uploads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def tools():
-    return SimpleNamespace(talker=talker, TALKERS=TALKERS, wav=wav, noise=noise, serving=serving)
+    return SimpleNamespace(talker=talker, TALKERS=TALKERS, noise=noise, serving=serving)
+
+
+@pytest.fixture
+def wav(tmp_path):
+    """Writes samples at 16 kHz: wav(name, samples, rate); the path."""
+
+    def write(name: str, samples: np.ndarray, rate: int = 16000) -> str:
+        soundfile.write(tmp_path / name, samples, rate, subtype="PCM_16")
+        return str(tmp_path / name)
+
+    return write
 
 
 @pytest.fixture(scope="module")
 def browser(browse, tmp_path_factory):
     """Chromium whose microphone is a file with noise, so that recording can be tried; it asks nobody for permission."""
     microphone = tmp_path_factory.mktemp("microphone") / "noise.wav"
-    microphone.write_bytes(wav(noise(5, 48000), 48000))
+    soundfile.write(microphone, noise(5, 48000), 48000)
     return browse(
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}",
         "--autoplay-policy=no-user-gesture-required",
-        ready="document.readyState === 'complete' && document.querySelectorAll('#modes input').length > 0",
+        ready="document.readyState === 'complete' && document.querySelector('button.primary') !== null",
     )

@@ -1,17 +1,20 @@
-"""The command and the model behind the page."""
+"""The command: its mistakes, the model behind the page, Ctrl-C, and the Space."""
 
-import threading
-import urllib.request
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
+import yaml
+from gradio_client import Client, handle_file
+from packaging.requirements import Requirement
 
 from espnet2_sop.bin import demo
 from espnet2_sop.bin.cli import run
-from espnet2_sop.demo.audio import peaks
-from espnet2_sop.demo.result import changes
-from espnet2_sop.demo.server import DemoServer
-from espnet2_sop.demo.studio import Studio, find_examples
+from espnet2_sop.bin.demo import find_examples
 from espnet2_sop.io.errors import UserError
 
 
@@ -19,18 +22,28 @@ from espnet2_sop.io.errors import UserError
     ("options", "said"),
     [
         (["--port", "70000"], "--port 70000: ports go from 1 to 65535"),
+        (["--port", "0"], "--port 0: ports go from 1 to 65535"),
         (["--max_seconds", "0"], "--max_seconds 0: give 1 to 3600"),
         (["--max_seconds", "nan"], "--max_seconds nan: give 1 to 3600"),
         (["--examples", "none"], "--examples none: no such folder"),
         (["--examples", "."], "no audio in it"),
-        ([], "nothing"),
+        (["--space", "."], "--space .: is not empty"),
+        (["--space", "new"], "./nothing: no such folder or zip, nor a Hugging Face id"),
+        ([], "./nothing: no such folder or zip"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, options, said):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
     assert run("demo", ["--model", "./nothing", *options]) == 1
     message = capsys.readouterr().err
     assert said in message and message.count("\n") == 1
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    assert run("demo", ["--model", "me/model"]) == 1
+    assert "pip install 'espnet2_sop[demo]'" in capsys.readouterr().err
 
 
 def test_examples_are_the_audio_files_of_a_folder(tmp_path):
@@ -40,6 +53,7 @@ def test_examples_are_the_audio_files_of_a_folder(tmp_path):
     assert [path.name for path in find_examples(tmp_path)] == ["a.WAV", "b.flac"]
 
 
+@pytest.mark.slow
 def test_every_mode_gives_what_it_gives_alone(model, waves):
     from espnet2_sop.decoding.decoder import Decoder
     from espnet2_sop.decoding.speech2text import Speech2Text
@@ -56,70 +70,63 @@ def test_every_mode_gives_what_it_gives_alone(model, waves):
     assert any(got["sop", i] != got["ctc", i] for i in range(3))
 
 
-class Interrupted(DemoServer):
-    """Ctrl-C comes as soon as the model is busy."""
-
-    def service_actions(self):
-        if self.studio.turns._line:
-            raise KeyboardInterrupt
-
-
-def test_ctrl_c_finishes_the_recording_at_hand_and_frees_the_port(tools):
-    server, entered, answers = Interrupted("127.0.0.1", 0), threading.Event(), []
-
-    def transcribe(waveform, mode, progress):
-        entered.wait(0.5)
-        return tools.TALKERS
-
-    server.studio = Studio("m", transcribe, ["sop"], "cpu", 10)
-    port = server.server_address[1]
-    url = f"http://127.0.0.1:{port}/transcribe"
-
-    def send():
-        with urllib.request.urlopen(url, tools.wav(tools.noise(1)), timeout=20) as answer:
-            answers.append(answer.read())
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    demo.serve(server)
-    thread.join()
-    assert b'"done"' in answers[0]
-    DemoServer("127.0.0.1", port).server_close()
+def test_a_space_of_a_model_of_the_hub(tmp_path, wav, tools, capsys):
+    wav("two talkers.wav", tools.noise(1))
+    options = ["--revision", "v1", "--examples", str(tmp_path), "--space", str(tmp_path / "out")]
+    demo.main(["--model", "me/model", *options])
+    assert f"hf upload my-name/my-space {tmp_path / 'out'} . --repo-type space" in capsys.readouterr().out
+    app = (tmp_path / "out/app.py").read_text()
+    for option in ("'--model', 'me/model'", "'--revision', 'v1'", "'--host', '0.0.0.0'", "'--examples', 'examples'"):
+        assert option in app
+    assert (tmp_path / "out/examples/two talkers.wav").read_bytes() == (tmp_path / "two talkers.wav").read_bytes()
+    settings = yaml.safe_load((tmp_path / "out/README.md").read_text().split("---")[1])
+    assert settings["sdk"] == "gradio" and settings["app_file"] == "app.py" and settings["models"] == ["me/model"]
+    lines = (tmp_path / "out/requirements.txt").read_text().splitlines()
+    assert {"espnet", "torch", "transformers"} <= {Requirement(line).name for line in lines}
+    assert not {"gradio", "pytest"} & {Requirement(line).name for line in lines}
 
 
-def test_address_and_who_can_reach_it():
-    for host, shown, local in (("127.0.0.1", "127.0.0.1", True), ("0.0.0.0", "localhost", False)):
-        with DemoServer(host, 0) as server:
-            assert server.address == f"http://{shown}:{server.server_address[1]}" and server.is_local is local
+def test_a_space_carries_no_run_folder(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("encoder: huggingface\n")
+    assert run("demo", ["--model", str(tmp_path / "run"), "--space", str(tmp_path / "out")]) == 1
+    assert "a Space needs a package; make one with espnet2-sop pack" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
-def test_peaks_follow_the_waveform():
-    wave = np.concatenate([np.full(16000, 0.1), np.full(16000, -0.5)]).astype("float32")
-    assert peaks(wave) == [0.2] * 50 + [1.0] * 50
-    assert len(peaks(np.ones(16000 * 600, "float32"))) == 6000
-    assert peaks(np.ones(10, "float32")) == [1.0]
+@pytest.mark.slow
+def test_a_space_answers_as_the_model_until_it_is_stopped(package, waves, wav, tmp_path):
+    """Of the folder alone: its own copy of the package, with the variables of a Space."""
+    from espnet2_sop.bin import pack
+    from espnet2_sop.decoding.speech2text import Speech2Text
 
-
-@pytest.mark.parametrize(
-    ("prompt", "final", "expected"),
-    [
-        ("a b", "a b", "correct:a correct:b"),
-        ("a b c", "a x c d", "correct:a substituted:b>x correct:c added:>d"),
-        ("a b", "b", "deleted:a correct:b"),
-        ("", "a", "added:>a"),
-        ("a", "", "deleted:a"),
-        ("", "", ""),
-    ],
-)
-def test_changes_name_every_word_of_both_once(prompt, final, expected):
-    line = changes(prompt.split(), final.split())
-    short = {"correct": "{prompt}", "deleted": "{prompt}", "substituted": "{prompt}>{word}", "added": ">{word}"}
-    assert " ".join(f"{c['kind']}:{short[c['kind']].format(**c)}" for c in line) == expected
-    assert [c["word"] for c in line if c["word"]] == final.split()
-    assert [c["at"] for c in line if c["at"] is not None] == list(range(len(prompt.split())))
-
-
-def test_no_studio_without_a_known_mode(tools):
-    studio = Studio("m", lambda *_: [], ["sop"], "cpu", 10)
-    with pytest.raises(UserError, match="mode 'ctc': this model was trained for sop"):
-        studio.run(tools.wav(tools.noise(1)), "ctc", "x", lambda event: None)
+    options = ["--run", str(package), "--checkpoint", "valid.acc.ave.pth", "--out"]
+    pack.main([*options, str(tmp_path / "bare")])
+    with pytest.raises(UserError, match="ask for a package made with --include_pretrained"):
+        demo.main(["--model", str(tmp_path / "bare.zip"), "--space", str(tmp_path / "space")])
+    pack.main([*options, str(tmp_path / "sop"), "--include_pretrained"])
+    space, uploads = tmp_path / "space", tmp_path / "tmp"
+    uploads.mkdir()
+    demo.main(["--model", str(tmp_path / "sop.zip"), "--space", str(space)])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = (space / "app.py").read_text()
+    (space / "app.py").write_text(app.replace("'7860'", f"'{port}'"))
+    variables = {"SYSTEM": "spaces", "SPACE_ID": "me/space", "TMPDIR": str(uploads), "PYTHONUNBUFFERED": "1"}
+    server = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=space, env=os.environ | variables, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        said = next(line for line in server.stdout if line.startswith("open "))
+        assert f":{port}/" in said
+        page, *files = Client(f"http://127.0.0.1:{port}/", verbose=False).predict(
+            handle_file(wav("a.wav", waves[0])), "sop", api_name="/transcribe"
+        )
+        talkers = Speech2Text.from_pretrained(tmp_path / "sop.zip")(str(tmp_path / "a.wav"))
+        assert talkers and page.count("<article") == len(talkers)
+        assert Path(files[0]).read_text().startswith("a ")
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+    assert list(uploads.glob("espnet2-sop-demo-*")) == []
