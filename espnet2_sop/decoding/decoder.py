@@ -32,6 +32,7 @@ from espnet2_sop.mixture.loader import open_store
 from espnet2_sop.model.build import build_model
 from espnet2_sop.model.checkpoint import load_checkpoint
 from espnet2_sop.model.ctc.serialized import TalkerTokens, timed_words
+from espnet2_sop.model.front_end import EncodedSpeech
 from espnet2_sop.model.sop_model import SOPModel
 from espnet2_sop.packaging.locate import read_config
 from espnet2_sop.text.llm_tokenizer import join
@@ -102,26 +103,26 @@ class Decoder:
         lengths = torch.tensor([len(w) for w in waveforms], device=device)
         speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True).to(device)
         source = "ctc" if self.mode == "ctc" else model.sop_source
-        heads = source == "ctc" or (source == "none" and self.draft and self.mode == "sot")
-        levels = model.encode(speech, lengths, llm=self.mode != "ctc", heads=heads)
+        reads_slots = source == "ctc" or (source == "none" and self.draft and self.mode == "sot")
+        encoded = model.front_end.encode(speech, lengths, for_llm=self.mode != "ctc", for_separator=reads_slots)
         if source == "none":
-            drafts = self._drafts(model.talkers(levels)) if heads else None
-            return [Hypothesis(text, **rest) for text, rest in self._write(levels, None, drafts, lengths)]
+            drafts = self._drafts(model.front_end.slots(encoded)) if reads_slots else None
+            return [Hypothesis(text, **rest) for text, rest in self._write(encoded, None, drafts, lengths)]
         if source == "reference":
             prompts = [text.lower() for text in references]
             targets = [model.tokenizer.encode_serialized(text) for text in prompts]
-            written = self._write(levels, model.reference_sop(targets), targets if self.draft else None, lengths)
+            written = self._write(encoded, model.reference_sop(targets), targets if self.draft else None, lengths)
             return [Hypothesis(text, prompt, **rest) for (text, rest), prompt in zip(written, prompts, strict=True)]
-        talkers = model.talkers(levels)
-        slots = [[self._of_slot(slot) for slot in row] for row in talkers]
-        prompts = [serialize([slot.text for slot in row]) for row in slots]
-        words = [timed_words(row, model.vocabulary, model.ctc_frame_seconds) for row in talkers]
+        slots = model.front_end.slots(encoded)
+        texts = [[self._of_slot(slot) for slot in row] for row in slots]
+        prompts = [serialize([slot.text for slot in row]) for row in texts]
+        words = [timed_words(row, model.vocabulary, model.ctc_frame_seconds) for row in slots]
         onsets = [tuple(next(talker).start for _, talker in groupby(row, lambda w: w.talker)) for row in words]
         of_prompt = list(zip(prompts, onsets, words, strict=True))
         if self.mode == "ctc":
-            heard = [tuple(slot for slot in row if slot.text) for row in slots]
+            heard = [tuple(slot for slot in row if slot.text) for row in texts]
             return [Hypothesis(row[0], *row, talkers) for row, talkers in zip(of_prompt, heard, strict=True)]
-        written = self._write(levels, model.sop(talkers), self._drafts(talkers) if self.draft else None, lengths)
+        written = self._write(encoded, model.sop(slots), self._drafts(slots) if self.draft else None, lengths)
         return [Hypothesis(text, *row, **rest) for (text, rest), row in zip(written, of_prompt, strict=True)]
 
     def _of_slot(self, slot: TalkerTokens) -> TalkerText:
@@ -139,13 +140,13 @@ class Decoder:
             if text := tokenizer.decode(part):
                 yield TalkerText(text, tuple(tokenizer.pieces(part)), mean_probability(values))
 
-    def _drafts(self, talkers: list[list[TalkerTokens]]) -> list[list[int]]:
+    def _drafts(self, slots: list[list[TalkerTokens]]) -> list[list[int]]:
         """CTC output -> the ids that the LLM would write if it agreed: always with `<sc>`, never with marks."""
         model = self.model
-        return [join([model.llm_ids(slot.tokens) for slot in row], model.tokenizer.sc_id) for row in talkers]
+        return [join([model.llm_ids(slot.tokens) for slot in row], model.tokenizer.sc_id) for row in slots]
 
     def _write(
-        self, levels, sop: list[list[int]] | None, drafts: list[list[int]] | None, lengths: torch.Tensor
+        self, encoded: EncodedSpeech, sop: list[list[int]] | None, drafts: list[list[int]] | None, lengths: torch.Tensor
     ) -> list[tuple[str, dict]]:
         """Runs the LLM on projected speech, with or without prompts and drafts.
 
@@ -153,7 +154,7 @@ class Decoder:
             For each mixture its text and further arguments of `Hypothesis`.
         """
         model = self.model
-        inputs = model.llm_input(levels, sop)
+        inputs = model.llm_input(encoded, sop)
         room = [8 + int(n / 16000 * TOKENS_PER_SECOND) for n in lengths.tolist()]
         eos = model.tokenizer.eos_id
         outputs = generate(model.llm, inputs, eos, room, self.num_beams, drafts, self.no_repeat_ngram)

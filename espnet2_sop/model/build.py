@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
@@ -16,7 +16,7 @@ from espnet2_sop.model.ctc.serialized import SerializedCTC
 from espnet2_sop.model.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.model.encoder.choices import ENCODERS, encoder_class
 from espnet2_sop.model.encoder.downsampler import ConvDownsampler
-from espnet2_sop.model.front_end import FRONT_MODULES, FrontEnd
+from espnet2_sop.model.front_end import FRONT_KEYS, FrontEnd
 from espnet2_sop.model.llm.causal_lm import LLM_ADAPTERS, AdaptedCausalLM
 from espnet2_sop.model.llm.prompt import PromptBuilder
 from espnet2_sop.model.llm.whisper import WhisperDecoder
@@ -57,6 +57,9 @@ def build_model(args: argparse.Namespace) -> SOPModel:
     Args:
         args: Values of the task's options (or of a run's config.yaml).
 
+    Returns:
+        The model, with the weights of the pretrained parts; what is not pretrained is random.
+
     Raises:
         UserError: A key is wrong or missing, a pretrained part cannot be loaded.
     """
@@ -64,16 +67,18 @@ def build_model(args: argparse.Namespace) -> SOPModel:
         require_keys(f"{name}_conf", getattr(args, f"{name}_conf"))
     tokenizer = build_tokenizer(args.llm_conf)
     vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
-    front = build_front(args, vocabulary)
+    front_end = build_front_end(args, vocabulary)
     conf = {k: v for k, v in args.llm_conf.items() if k not in ("speaker_change", "tokenizer")}
     conf = {"adapters": {name: {} for name in LLM_ADAPTERS}, **conf}
     llm = construct("llm_conf", llm_class(args), conf, sc_id=tokenizer.sc_id)
+    frames = front_end.encoder if llm.reads_encoder else front_end.downsampler
     return construct(
         "model_conf",
         SOPModel,
         args.model_conf,
-        **{name: getattr(front, name) for name in FRONT_MODULES},
-        projector=llm.new_projector((front.encoder if llm.reads_encoder else front.downsampler).output_size),
+        FRONT_KEYS,
+        front_end=front_end,
+        projector=llm.new_projector(frames.output_size),
         llm=llm,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
@@ -86,12 +91,15 @@ def llm_class(args: argparse.Namespace) -> type[AdaptedCausalLM]:
     return llm_choices.get_class(getattr(args, "llm", llm_choices.default))
 
 
-def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> FrontEnd:
+def build_front_end(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> FrontEnd:
     """Assembles what comes before the LLM.
 
     Args:
         args: Values of the task's options.
         vocabulary: Of the CTC heads.
+
+    Returns:
+        The front end, with no part chosen to be trained yet.
 
     Raises:
         UserError: A key is wrong or missing, the encoder cannot be loaded.
@@ -112,12 +120,36 @@ def build_front(args: argparse.Namespace, vocabulary: TalkerVocabulary) -> Front
     reads_encoder = llm_class(args).reads_encoder
     if encoder.heads_adapter and not (tap and reads_encoder):
         raise UserError("encoder_conf.heads_lora: needs llm: whisper, which reads the encoder, and model_conf.tap > 0")
-    return FrontEnd(encoder, downsampler, separator, ctc, tap, llm_reads_encoder=reads_encoder)
+    return construct(
+        "model_conf",
+        FrontEnd,
+        {key: args.model_conf[key] for key in FRONT_KEYS if key in args.model_conf},
+        encoder=encoder,
+        downsampler=downsampler,
+        separator=separator,
+        ctc=ctc,
+        llm_reads_encoder=reads_encoder,
+    )
 
 
-def construct(option: str, build: Callable, conf: dict, **parts):
-    """Calls `build` with the parts and the user's keys; a wrong or missing key, or a wrong value, is one line."""
+def construct(option: str, build: Callable, conf: dict, elsewhere: Collection[str] = (), **parts: Any) -> Any:
+    """Calls `build` with the parts and the user's keys.
+
+    Args:
+        option: Where the keys are from, for messages.
+        build: A class or function; its annotations are the types of the keys.
+        conf: The user's keys.
+        elsewhere: Keys that are allowed here and that something else has read.
+        **parts: Arguments that the user does not choose.
+
+    Returns:
+        What `build` returns.
+
+    Raises:
+        UserError: A key is not known or missing, or a value is of the wrong type or is refused.
+    """
     require_keys(option, conf)
+    conf = {key: value for key, value in conf.items() if key not in elsewhere}
     signature = inspect.signature(build).parameters
     for name in parts:
         if name not in signature:
@@ -125,7 +157,7 @@ def construct(option: str, build: Callable, conf: dict, **parts):
     known = [name for name in signature if name not in parts]
     for key in conf:
         if key not in known:
-            raise UserError(f"{option}: no key {key!r}; known: {', '.join(known)}")
+            raise UserError(f"{option}: no key {key!r}; known: {', '.join([*known, *elsewhere])}")
     for key in known:
         if key not in conf and signature[key].default is inspect.Parameter.empty:
             raise UserError(f"{option}.{key} is missing")
@@ -139,7 +171,15 @@ def construct(option: str, build: Callable, conf: dict, **parts):
 
 
 def require_keys(option: str, conf: object) -> None:
-    """Refuses what is no dictionary of options."""
+    """Refuses what is no dictionary of options.
+
+    Args:
+        option: Where it is from, for messages.
+        conf: What the user wrote.
+
+    Raises:
+        UserError: It is no dictionary with strings as keys, or `pretrained` or `revision` is no string.
+    """
     if not isinstance(conf, dict) or not all(isinstance(key, str) for key in conf):
         raise UserError(f"{option}: {conf!r} are no keys and values")
     for key in ("pretrained", "revision"):
@@ -148,7 +188,7 @@ def require_keys(option: str, conf: object) -> None:
 
 
 def shape_of(annotation: Any) -> Any:
-    """The shape (`jsons.misfit`) of the values of a type such as `int`, `list[str]` or `float | None`."""
+    """The shape (`json_shapes.misfit`) of the values of a type such as `int`, `list[str]` or `float | None`."""
     if get_origin(annotation) is UnionType:
         return tuple(map(shape_of, get_args(annotation)))
     if get_origin(annotation) is list:

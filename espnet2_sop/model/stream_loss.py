@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet2_sop.model.front_end import FrontEnd
 
 
-def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Tensor) -> tuple[torch.Tensor, int]:
+def stream_loss(front_end: FrontEnd, streams: list[torch.Tensor], talkers: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Squared distance of the streams of mixtures from those of their talkers alone.
 
     CTC tells of a talker as many times as he says tokens, and not when; this tells of every frame what it should be.
@@ -24,7 +24,7 @@ def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Ten
         Sum over the mixtures of two or more talkers, and how many they are. Of a mixture it is the mean over the slots,
         as of CTC losses, of the sum over frames of the mean squared difference.
     """
-    size = front.encoder.stride * 2**front.tap  # samples of a frame
+    size = front_end.samples_per_frame
     heard = (talkers != 0).transpose(1, 2)  # B, S, T
     rows, slots = torch.nonzero(heard.any(2) & (heard.any(2).sum(1, keepdim=True) > 1), as_tuple=True)
     if not len(rows):
@@ -33,7 +33,7 @@ def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Ten
     starts = active.argmax(1) // size  # frame in which the talker starts
     ends = active.size(1) - active.flip(1).argmax(1)
     speech = [talkers[r, a * size : e, s] for r, s, a, e in zip(rows, slots, starts, ends, strict=True)]
-    wanted, lengths = alone(front, speech)
+    wanted, lengths = alone(front_end, speech)
     total = streams[0].new_zeros(())
     for row, slot, start, target, n in zip(rows, slots, starts, wanted, lengths, strict=True):
         found = streams[slot][row, start : start + n]
@@ -42,13 +42,14 @@ def stream_loss(front: FrontEnd, streams: list[torch.Tensor], talkers: torch.Ten
 
 
 @torch.no_grad()
-def alone(front: FrontEnd, speech: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def alone(front_end: FrontEnd, speech: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """First streams (N, F, D) of waveforms of single talkers, each (T_i,), and their lengths (N,)."""
     lengths = torch.tensor([len(wave) for wave in speech], device=speech[0].device)
-    training = front.training
-    front.eval()
-    streams, frames = front.streams(front.encode(pad_sequence(speech, batch_first=True), lengths, llm=False))
-    front.train(training)
+    training = front_end.training
+    front_end.eval()
+    encoded = front_end.encode(pad_sequence(speech, batch_first=True), lengths, for_llm=False)
+    streams, frames = front_end.streams(encoded)
+    front_end.train(training)
     return streams[0], frames
 
 

@@ -113,7 +113,8 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
     model_conf, encoder_conf, llm_conf = config["model_conf"], config["encoder_conf"], config["llm_conf"]
     objective, trainable = model_conf["objective"], set(model_conf["trainable"])
     share = loss_share(objective, model_conf.get("ctc_weight"))
-    reads_sop = "sop" in OBJECTIVES[objective] and config.get("prompt_conf", {}).get("sop_source", "ctc") == "ctc"
+    adapters, source = OBJECTIVES[objective].adapters, config.get("prompt_conf", {}).get("sop_source", "ctc")
+    reads_sop = "sop" in adapters and source == "ctc"
     slots, tap = config.get("num_talkers", 3), model_conf.get("tap", 2)
     for choices in (encoder_choices, llm_choices):
         if (name := config.get(choices.name, choices.default)) not in choices.classes:
@@ -165,7 +166,7 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
     flows = bool({"encoder", "downsampler"} & trainable)
     work, cost = 2 * products(projector) * speech, reads * passes(trained, flows, False)
     parts.append(Part("projector", count(projector), trained * count(projector), 4, work, cost, 0))
-    parts.append(_llm_part(llm, llm_settings, config, speech, bool(OBJECTIVES[objective]), about))
+    parts.append(_llm_part(llm, llm_settings, config, speech, bool(adapters), about))
     return parts
 
 
@@ -198,7 +199,7 @@ def _llm_part(llm, settings, config: dict, speech: float, reads: bool, about: As
     conf, trainable = config["llm_conf"], config["model_conf"]["trainable"]
     own = {name: lora_size(llm, conf.get("adapters", {}).get(name, {})) for name in ("sot", "sop")}
     own["sot"] += settings.hidden_size * (1 if settings.tie_word_embeddings else 2)  # the rows of <sc>
-    has_sop = "sop" in OBJECTIVES[config["model_conf"]["objective"]]
+    has_sop = "sop" in OBJECTIVES[config["model_conf"]["objective"]].adapters
     rate = speech + about.tokens * (2 if has_sop else 1)
     layers, width = settings.num_hidden_layers, settings.hidden_size
     output = width * settings.vocab_size

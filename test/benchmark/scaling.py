@@ -24,6 +24,8 @@ import transformers
 sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
 
+from espnet2_sop.model.objectives import cross_entropy
+
 AXES = {  # (seconds, batch size, talkers) of each point
     "seconds": [(s, 2, 2) for s in (2.5, 5.0, 10.0, 20.0, 30.0)],
     "batch size": [(5.0, n, 2) for n in (1, 2, 4, 8)],
@@ -56,20 +58,20 @@ def measure(model, attention: AttentionClock, rows: list[dict], device: str) -> 
     """Seconds of each part for one batch, and the peak memory in MiB."""
     batch = synthetic.collate(rows, device)
     targets = [row[:n].tolist() for row, n in zip(batch["text"], batch["text_lengths"], strict=True)]
-    found: dict[str, float] = {}
+    front_end, found = model.front_end, {}
     with synthetic.PeakMemory(device) as memory, torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         attention.seconds = 0.0
         with torch.no_grad():
             found["encoder"] = synthetic.seconds_of(
-                lambda: found.update(levels=model.encode(batch["speech"], batch["speech_lengths"])), device
+                lambda: found.update(encoded=front_end.encode(batch["speech"], batch["speech_lengths"])), device
             )
-            levels = found.pop("levels")
-            found["heads"] = synthetic.seconds_of(lambda: model.talkers(levels), device)
-            model.prompt.read_from("reference")  # heads with random weights write too much
-            forward = synthetic.seconds_of(lambda: model._llm_loss(levels, targets), device)
+            encoded = found.pop("encoded")
+            found["heads"] = synthetic.seconds_of(lambda: front_end.slots(encoded), device)
+            sop = model.reference_sop(targets)  # heads with random weights write too much
+            forward = synthetic.seconds_of(lambda: cross_entropy(model, encoded, sop, targets), device)
         found["attention"] = attention.seconds
         found["rest"] = found["encoder"] + found["heads"] + forward - attention.seconds
-        found["LLM"] = synthetic.seconds_of(lambda: model._llm_loss(levels, targets)[0].backward(), device)
+        found["LLM"] = synthetic.seconds_of(lambda: cross_entropy(model, encoded, sop, targets)[0].backward(), device)
     found["MiB"] = memory.mib
     return found
 

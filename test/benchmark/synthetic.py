@@ -91,7 +91,7 @@ def build(folder: Path, size: str, objective: str, trainable: list[str], device:
         model_conf={"objective": objective, "trainable": trainable},
     )
     model = build_model(args)
-    model.ctc = SerializedCTC(down, HEADS, 3).requires_grad_("ctc" in trainable)
+    model.front_end.ctc = SerializedCTC(down, HEADS, 3).requires_grad_("ctc" in trainable)
     return model.to(device).train()
 
 

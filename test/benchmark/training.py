@@ -56,9 +56,9 @@ class Runner:
     def __init__(self, model, rows: list[dict], size: int, folder: Path, device: str):
         self.model, self.rows, self.size, self.device = model, rows, size, device
         self.optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-        heads = model.talkers
+        slots = model.front_end.slots
         # heads with random weights would write a token for every frame: they are computed, then the true tokens taken
-        model.talkers = lambda levels, known=None: [self.spoken, heads(levels, known)][0]
+        model.front_end.slots = lambda encoded: [self.spoken, slots(encoded)][0]
         model.llm_ids = lambda tokens: [token + synthetic.FIRST_ID for token in tokens]
         self.caches = self._fill(folder) if model.objective != "sot" else {}
 
@@ -67,8 +67,8 @@ class Runner:
         with CacheWriter(folder / "frames") as frames, CacheWriter(folder / "sop") as sop:
             for number, row in enumerate(self.rows):
                 speech = torch.from_numpy(row["speech"])[None].to(self.device)
-                levels = self.model.encode(speech, torch.tensor([speech.size(1)], device=self.device))
-                frames.add(str(number), levels[self.model.kept_level][0][0])
+                encoded = self.model.front_end.encode(speech, torch.tensor([speech.size(1)], device=self.device))
+                frames.add(str(number), encoded.cacheable.values[0])
                 sop.add(str(number), to_table(self._slots(row)))
         return {kind: CachedTensors(folder / kind) for kind in ("frames", "sop")}
 
@@ -108,11 +108,10 @@ class Runner:
     def straightforward(self, batch: dict) -> torch.Tensor:
         """Cross entropy of logits over all positions."""
         model = self.model
-        levels = model.encode(batch["speech"], batch["speech_lengths"])
-        sop = model.sop(model.talkers(levels)) if model.objective == "sop" else None
+        encoded = model.front_end.encode(batch["speech"], batch["speech_lengths"])
+        sop = model.sop(model.front_end.slots(encoded)) if model.objective == "sop" else None
         targets = [row[:n].tolist() for row, n in zip(batch["text"], batch["text_lengths"], strict=True)]
-        frames, lengths = levels[-1]
-        inputs = model.prompt.build(model.llm, model.projector(frames), lengths, sop, targets)
+        inputs = model.llm_input(encoded, sop, targets)
         logits = model.llm.logits(model.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions)).float()
         labels = torch.full(logits.shape[:2], -100, device=logits.device)
         labels[inputs.label_rows, inputs.label_columns] = inputs.labels

@@ -17,7 +17,7 @@ class AbsEncoder(nn.Module, ABC):
         dtype: Of the matrix products, `float32` or `bfloat16`, its own and those up to the streams of the Separator
             (`FrontEnd` calls all of them accordingly); weights that learn are float32.
         heads_adapter: Whether it has an adapter `encoder_heads`, with which the heads get frames of their own.
-            `forward` then takes `heads`: whether these frames are wanted.
+            `forward` then takes `for_heads`: whether these frames are wanted.
     """
 
     never_trained: tuple[str, ...] = ()

@@ -109,14 +109,14 @@ class WhisperEncoder(AbsEncoder):
         return 2 * self.hop
 
     def forward(
-        self, speech: torch.Tensor, lengths: torch.Tensor, heads: bool = False
+        self, speech: torch.Tensor, lengths: torch.Tensor, for_heads: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes waveforms.
 
         Args:
             speech: (B, T) float, 16 kHz, zero-padded on the right.
             lengths: (B,) samples.
-            heads: Whether the adapter of the heads is used, too.
+            for_heads: Whether the adapter of the heads is used, too.
 
         Returns:
             (B, F, D) frames of the last layer (50 Hz), zero behind the end, and their lengths (B,).
@@ -124,8 +124,9 @@ class WhisperEncoder(AbsEncoder):
         hidden, frames = self._convolve(speech, lengths)
         mask = length_mask(frames, hidden.size(1))
         encoder, settings = self.whisper, self.whisper.config
+        adapters = ["encoder", HEADS_ADAPTER] if for_heads else ["encoder"]
         for layer in self._adapted:
-            layer._active_adapter = ["encoder", HEADS_ADAPTER] if heads else ["encoder"]  # peft's own way trains them
+            layer._active_adapter = adapters  # peft's own way trains them
         hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
         hidden = nn.functional.dropout(hidden, settings.dropout, self.training)
         attention = create_bidirectional_mask(config=settings, inputs_embeds=hidden, attention_mask=mask)

@@ -15,10 +15,10 @@ from espnet2_sop.io.locks import locked
 from espnet2_sop.io.tensor_store import DONE, CachedTensors, CacheWriter
 from espnet2_sop.mixture.batching import sorted_batches
 from espnet2_sop.mixture.loader import MixtureWaveforms, open_store
-from espnet2_sop.model.build import build_front
+from espnet2_sop.model.build import build_front_end
 from espnet2_sop.model.checkpoint import compare_keys, part_of, read_state
 from espnet2_sop.model.ctc.table import to_table
-from espnet2_sop.model.front_end import FRONT_PARTS, FrontEnd
+from espnet2_sop.model.front_end import FRONT_PARTS, EncodedSpeech, FrontEnd
 from espnet2_sop.text.llm_tokenizer import build_tokenizer
 from espnet2_sop.text.vocabulary import load_vocabulary
 from espnet2_sop.training.frame_cache.plan import Cache, cache_dtype, find_caches
@@ -66,7 +66,7 @@ def load_front(args: argparse.Namespace) -> FrontEnd:
     """The parts before the LLM, with the weights that a training starts from, in evaluation mode."""
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
-    front = build_front(args, load_vocabulary(args.ctc_vocab, build_tokenizer(args.llm_conf)))
+    front = build_front_end(args, load_vocabulary(args.ctc_vocab, build_tokenizer(args.llm_conf)))
     front.trainable = args.model_conf["trainable"]
     for path in (name.partition(":")[0] for name in args.init_param):
         state = {k: v for k, v in read_state(path).items() if part_of(k) in FRONT_PARTS}
@@ -91,23 +91,23 @@ def fill_one(args: argparse.Namespace, front: FrontEnd, cache: Cache, frames: Ca
         provenance.write_origin(cache.folder, cache.origin)
     lengths = dict(sorted(open_store(cache.manifest).lengths().items(), key=lambda item: item[1]))
     dtype = getattr(torch, cache_dtype(args)) if cache.kind == "frames" else torch.float32
-    level = front.kept_level
-    kept = CachedTensors(frames.folder) if cache.kind == "sop" and frames and not front.encoder.heads_adapter else None
+    from_frames = cache.kind == "sop" and frames and not front.encoder.heads_adapter
+    cached = CachedTensors(frames.folder) if from_frames else None
     device = next(front.parameters()).device
     use_amp = args.use_amp and device.type == "cuda"
     autocast = torch.autocast("cuda", torch.bfloat16) if use_amp else contextlib.nullcontext()
     with CacheWriter(cache.folder, dtype) as writer:
         missing = {name: n for name, n in lengths.items() if name not in writer.done}
         batches = list(sorted_batches(missing, args.valid_batch_bins or args.batch_bins, len(missing)))
-        source = MixtureWaveforms(cache.manifest) if kept is None else kept
+        source = MixtureWaveforms(cache.manifest) if cached is None else cached
         loader = DataLoader(_Batches(source, batches), batch_size=None, num_workers=args.num_workers)
         title = f"{cache.kind} {cache.manifest.parent.name}"
         with tqdm(total=len(lengths), initial=len(writer.done), desc=title, unit="mix", mininterval=2) as bar:
             for names, inputs, sizes in loader:
                 inputs, sizes = inputs.to(device), sizes.to(device)
                 with autocast:
-                    levels = front.encode(inputs, sizes) if kept is None else front.from_kept(inputs, sizes)
-                    found = _rows(front, levels, cache.kind, level)
+                    encoded = front.encode(inputs, sizes) if cached is None else front.from_cache(inputs, sizes)
+                    found = _rows(front, encoded, cache.kind)
                 for name, row in zip(names, found, strict=True):
                     writer.add(name, row)
                 bar.update(len(names))
@@ -115,9 +115,9 @@ def fill_one(args: argparse.Namespace, front: FrontEnd, cache: Cache, frames: Ca
     print(f"{cache.folder}: {cache.kind} of {len(lengths)} mixtures")
 
 
-def _rows(front: FrontEnd, levels: list, kind: str, level: int) -> list[torch.Tensor]:
-    """What is kept of each mixture of a batch."""
+def _rows(front: FrontEnd, encoded: EncodedSpeech, kind: str) -> list[torch.Tensor]:
+    """What is cached of each mixture of a batch."""
     if kind == "frames":
-        frames, sizes = levels[level]
+        frames, sizes = encoded.cacheable
         return [row[:n] for row, n in zip(frames, sizes.tolist(), strict=True)]
-    return [to_table(slots) for slots in front.talkers(levels)]
+    return [to_table(slots) for slots in front.slots(encoded)]

@@ -17,7 +17,7 @@ from espnet2_sop.io.tensor_store import DONE
 from espnet2_sop.model.build import PartChoices, encoder_choices, llm_class, separator_choices
 from espnet2_sop.model.checkpoint import part_of, read_state
 from espnet2_sop.model.encoder.abs_encoder import HEADS_ADAPTER
-from espnet2_sop.model.front_end import FRONT_PARTS, kept_level
+from espnet2_sop.model.front_end import FRONT_PARTS, cached_block
 from espnet2_sop.model.objectives import OBJECTIVES, loss_share
 
 KINDS = ("frames", "sop")
@@ -30,7 +30,7 @@ class Cache:
     """One kind of result for all mixtures of one manifest.
 
     Attributes:
-        kind: `frames` (of `front.kept_level`) or `sop` (output of the CTC heads).
+        kind: `frames` (of `FrontEnd.cached_block`) or `sop` (output of the CTC heads).
         mode: `train` or `valid`.
         manifest: The mixtures.
         folder: Where it is; the name has a hash of `origin`, so that what was made otherwise is somewhere else.
@@ -56,7 +56,7 @@ def obstacles(args: argparse.Namespace) -> dict[str, str]:
     share = loss_share(objective, conf.get("ctc_weight"))
     found = {"frames": _trained(trainable, ["encoder"])}
     heads_compute = bool(share)
-    if "sop" in OBJECTIVES[objective] and args.prompt_conf.get("sop_source", "ctc") == "ctc":
+    if "sop" in OBJECTIVES[objective].adapters and args.prompt_conf.get("sop_source", "ctc") == "ctc":
         parts = ["encoder", HEADS_ADAPTER, *(["downsampler"] if tap else []), "separator", "ctc"]
         found["sop"] = "its CTC loss needs the heads" if share else _trained(trainable, parts)
         heads_compute = bool(found["sop"]) or "sop" not in args.cache_kinds
@@ -109,7 +109,7 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
     state: dict[str, torch.Tensor] = {}
     for path in args.init_param:
         state |= read_state(path.partition(":")[0])
-    level = kept_level(args.model_conf["trainable"], args.model_conf.get("tap", 2), llm_class(args).reads_encoder)
+    block = cached_block(args.model_conf["trainable"], args.model_conf.get("tap", 2), llm_class(args).reads_encoder)
 
     def conf(name: str) -> dict:
         return {k: v for k, v in getattr(args, f"{name}_conf").items() if k not in COSTS}
@@ -118,12 +118,12 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
         return {name: digest_of({k: v for k, v in state.items() if part_of(k) == name}) for name in parts}
 
     encoder = conf("encoder")
-    heads_lora = encoder.pop("heads_lora", None)  # changes no frames that are kept
+    heads_lora = encoder.pop("heads_lora", None)  # changes no frames that are cached
     frames = {
-        "level": level,
+        "level": block,
         "encoder": {**_class(encoder_choices, args.encoder), **encoder, **_files(args.encoder_conf)},
-        "downsampler": conf("downsampler") if level else None,
-        "weights": weights("encoder", *(["downsampler"] if level else [])),
+        "downsampler": conf("downsampler") if block else None,
+        "weights": weights("encoder", *(["downsampler"] if block else [])),
         "autocast": bool(args.use_amp and args.ngpu),
         "dtype": cache_dtype(args) if "frames" in kinds else "float32",
     }

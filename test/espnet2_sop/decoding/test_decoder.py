@@ -28,8 +28,9 @@ def test_batched_equals_single(which, waves, mode, request):
 def test_each_reader_gets_its_own_frames_and_no_pass_is_in_vain(heads_model, waves, mode, draft, passes):
     """Heads and decoder write what each writes when the encoder has no other adapter than its own."""
     seen = []
-    heads_model.encoder.register_forward_pre_hook(lambda module, args, kwargs: seen.append(kwargs.get("heads", False)),
-                                                  with_kwargs=True)  # fmt: skip
+    heads_model.front_end.encoder.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs.get("for_heads", False)), with_kwargs=True
+    )
     hypotheses = Decoder(heads_model, mode, draft=draft)(waves)
     assert seen == passes
     if mode != "ctc":
@@ -99,7 +100,7 @@ def test_times_of_words_are_those_of_the_peaks(model, waves, monkeypatch):
     import torch
 
     red, box = (model.tokenizer.encode(word) for word in ("red", "box"))
-    blank = model.ctc.blank
+    blank = model.front_end.ctc.blank
     paths = [[blank, *red, blank, *box], [blank] * 7, [blank] * 3 + box]
 
     def peaks(streams):
@@ -107,7 +108,7 @@ def test_times_of_words_are_those_of_the_peaks(model, waves, monkeypatch):
         rows = [torch.tensor([path + [blank] * (frames - len(path))] * batch) for path in paths]
         return [torch.nn.functional.one_hot(row, blank + 1).float().mul(30).log_softmax(-1) for row in rows]
 
-    monkeypatch.setattr(model.ctc, "one_by_one", peaks)
+    monkeypatch.setattr(model.front_end.ctc, "one_by_one", peaks)
     end = 1 + len(red)
     expected = (
         (1, 0.08, round(0.08 * len(red), 3), "red", 1.0),
@@ -127,13 +128,13 @@ def test_frames_stand_where_their_convolutions_look(model, tap):
 
     from espnet2_sop.model.encoder.downsampler import ConvDownsampler
 
-    model.tap = tap
+    model.front_end.tap = tap
     wave = torch.randn(1, 32000, requires_grad=True)
-    features = model.encoder.ssl.feature_extractor.requires_grad_(True)(wave).transpose(1, 2)
+    features = model.front_end.encoder.ssl.feature_extractor.requires_grad_(True)(wave).transpose(1, 2)
     lengths = torch.tensor([features.size(1)])
-    levels = [features, *(frames for frames, _ in ConvDownsampler(features.size(2), 8)(features, lengths))]
+    blocks = [features, *(frames for frames, _ in ConvDownsampler(features.size(2), 8)(features, lengths))]
     k = 5
-    (gradient,) = torch.autograd.grad(levels[tap][0, k].square().sum(), wave)
+    (gradient,) = torch.autograd.grad(blocks[tap][0, k].square().sum(), wave)
     seen = gradient[0].nonzero()[:, 0]
     middle = (int(seen[0]) + int(seen[-1]) + 1) / 2 / 16000
     assert middle == pytest.approx(k * model.ctc_frame_seconds + 0.0125, abs=1e-3)
@@ -277,7 +278,7 @@ def test_prompt_from_reference_is_what_training_builds(model, waves, monkeypatch
 def test_prompt_from_nowhere_is_no_prompt(model, waves):
     """Same adapters as stage 3, an empty prompt; not the same as mode sot, whose adapter `sop` is off."""
     silent = Decoder(model, "sop")
-    silent.model.talkers = lambda *_: [[] for _ in waves]
+    silent.model.front_end.slots = lambda *_: [[] for _ in waves]
     expected = [h.text for h in silent(waves)]
     model.prompt.read_from("none")
     assert [h.text for h in Decoder(model, "sop")(waves)] == expected

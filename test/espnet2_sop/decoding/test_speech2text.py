@@ -60,7 +60,8 @@ def test_confidences_of_ctc_are_those_of_the_peaks(package, waves):
     speech2text = Speech2Text.from_pretrained(package, mode="ctc")
     model = speech2text.decoder.model
     with torch.inference_mode():
-        (slots,) = model.talkers(model.encode(torch.from_numpy(waves[1])[None], torch.tensor([len(waves[1])])))
+        encoded = model.front_end.encode(torch.from_numpy(waves[1])[None], torch.tensor([len(waves[1])]))
+        (slots,) = model.front_end.slots(encoded)
     expected = [np.prod(s.confidences) ** (1 / len(s.tokens)) for s in slots if model.vocabulary.decode(s.tokens)]
     assert [talker.confidence for talker in speech2text(waves[1])] == pytest.approx(expected, abs=1e-4)
 
@@ -118,7 +119,7 @@ def test_other_types_of_numbers(package, waves, dtype):
 
     speech2text = Speech2Text.from_pretrained(package, dtype=dtype)
     assert next(speech2text.decoder.model.llm.base.parameters()).dtype == getattr(torch, dtype)
-    assert next(speech2text.decoder.model.encoder.parameters()).dtype == torch.float32
+    assert next(speech2text.decoder.model.front_end.encoder.parameters()).dtype == torch.float32
     assert speech2text(waves[1])[0].text
 
 

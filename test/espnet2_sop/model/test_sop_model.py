@@ -5,7 +5,8 @@ import torch
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.model.build import build_model
 from espnet2_sop.model.ctc.serialized import TalkerTokens
-from espnet2_sop.model.sop_model import SOPModel, for_all_heads, token_error
+from espnet2_sop.model.objectives import for_all_heads, token_error
+from espnet2_sop.model.sop_model import SOPModel
 from espnet2_sop.model.stream_loss import stream_loss
 
 STAGES = {
@@ -31,13 +32,23 @@ def make_batch(model, waves, texts):
     return CommonCollateFn(0.0, -1)(rows)[1]
 
 
+def separate(model, batch):
+    """The streams of a batch and their lengths."""
+    return model.front_end.streams(model.front_end.encode(batch["speech"], batch["speech_lengths"]))
+
+
+def parameters(model):
+    """(name as in checkpoints, parameter) of all."""
+    return [(name.removeprefix("front_end."), p) for name, p in model.named_parameters()]
+
+
 @pytest.mark.parametrize("objective", STAGES)
 def test_each_stage_trains_its_modules_and_no_other(objective, options, waves):
     """After one step exactly the listed modules have moved; the base LLM and the rest have not."""
     torch.manual_seed(0)
     np.random.seed(0)  # transformers draws its masks of time with it
     model = build_model(options(objective, STAGES[objective])).train()
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in parameters(model)}
     batch = make_batch(model, waves, TEXTS)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for _ in range(2):  # LoRA's A moves only once B is no longer zero
@@ -46,7 +57,7 @@ def test_each_stage_trains_its_modules_and_no_other(objective, options, waves):
         loss.backward()
         optimizer.step()
     assert weight == 3 and stats["loss"] == loss
-    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    moved = {name for name, p in parameters(model) if not torch.equal(p, before[name])}
     prefixes = tuple(f"{name}." for name in STAGES[objective] if name not in ("sot", "sop"))
     for name in before:
         adapter = [a for a in ("sot", "sop") if f".{a}." in name or (a == "sot" and name == "llm.sc_input")]
@@ -110,13 +121,13 @@ def test_heads_learn_with_an_adapter_of_the_encoder_and_the_decoder_keeps_its_fr
         model.train()
         return found
 
-    before, start = {name: p.detach().clone() for name, p in model.named_parameters()}, losses()
+    before, start = {name: p.detach().clone() for name, p in parameters(model)}, losses()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for _ in range(2):
         optimizer.zero_grad()
         model(**batch)[0].backward()
         optimizer.step()
-    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    moved = {name for name, p in parameters(model) if not torch.equal(p, before[name])}
     assert moved == {name for name in before if name.startswith(("separator.", "ctc.")) or ".encoder_heads." in name}
     end = losses()
     assert end["sot"] == start["sot"] and end["ctc"] < start["ctc"]
@@ -182,12 +193,14 @@ def test_prompt_sources_in_training(options, waves):
         losses[source] = loss.detach()
         assert ("sop_error" in stats) == (source == "ctc")
     split = [[model.tokenizer.encode(words) for words in text.lower().split(" <sc> ")] for text in TEXTS]
-    model.talkers = lambda *_: [[TalkerTokens(ids, [0] * len(ids), [1.0] * len(ids)) for ids in row] for row in split]
+    model.front_end.slots = lambda *_: [
+        [TalkerTokens(ids, [0] * len(ids), [1.0] * len(ids)) for ids in row] for row in split
+    ]
     model.prompt.read_from("ctc")
     perfect, stats, _ = model(**batch)
     assert stats["sop_error"] == 0
     torch.testing.assert_close(losses["reference"], perfect)
-    model.talkers = lambda *_: [[] for _ in waves]
+    model.front_end.slots = lambda *_: [[] for _ in waves]
     torch.testing.assert_close(losses["none"], model(**batch)[0])
     assert len({float(loss) for loss in losses.values()}) == 3
 
@@ -214,7 +227,7 @@ def test_hybrid_loss_is_the_weighted_sum_of_its_objectives(objective, weight, op
 def gradients(model, batch, *prefixes):
     model.zero_grad()
     model(**batch)[0].backward()
-    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None and n.startswith(prefixes)}
+    return {n: p.grad.clone() for n, p in parameters(model) if p.grad is not None and n.startswith(prefixes)}
 
 
 def test_stop_gradient_leaves_encoder_and_downsampler_to_the_llm(options, waves):
@@ -275,7 +288,7 @@ def test_bfloat16_autocast_is_close_to_float32(objective, options, waves, tiny_l
             loss, stats, _ = model(**batch)
         loss.backward()
         losses.append(loss.detach())
-        trained = {n: p for n, p in model.named_parameters() if p.requires_grad and p.grad is not None}
+        trained = {n: p for n, p in parameters(model) if p.requires_grad and p.grad is not None}
         assert trained and all(torch.isfinite(p.grad).all() and p.dtype == torch.float32 for p in trained.values())
     assert losses[0].dtype == losses[1].dtype == torch.float32
     torch.testing.assert_close(*losses, rtol=0.1, atol=0.0)
@@ -301,13 +314,13 @@ def test_the_prompt_changes_the_output_and_has_no_gradient(model, waves):
     batch = make_batch(model, waves, TEXTS)
     with_prompt, stats, _ = model(**batch)
     assert stats["sop_error"] > 0
-    model.talkers = lambda *_: [[] for _ in waves]
+    model.front_end.slots = lambda *_: [[] for _ in waves]
     without, _, _ = model(**batch)
     assert not torch.allclose(with_prompt, without)
     model.requires_grad_(True)
-    del model.talkers
+    del model.front_end.slots
     model(**batch)[0].backward()
-    assert all(p.grad is None for p in [*model.separator.parameters(), *model.ctc.parameters()])
+    assert all(p.grad is None for p in [*model.front_end.separator.parameters(), *model.front_end.ctc.parameters()])
 
 
 @pytest.mark.parametrize("tap", [0, 1, 3])
@@ -316,11 +329,11 @@ def test_separator_can_be_fed_from_any_block(options, waves, tap):
     model = build_model(options("ctc", [], model_conf=conf)).eval()
     assert isinstance(model, SOPModel)
     batch = make_batch(model, waves, TEXTS)
-    levels = model.encode(batch["speech"], batch["speech_lengths"])
-    streams, lengths = model.streams(levels)
-    assert lengths.tolist() == [-(-n // 2**tap) for n in levels[0][1].tolist()]
-    expected = model.ctc(model.separator(*levels[tap]))
-    torch.testing.assert_close(model.ctc(streams), expected)
+    streams, lengths = separate(model, batch)
+    encoded = model.front_end.encoder(batch["speech"], batch["speech_lengths"])
+    assert lengths.tolist() == [-(-n // 2**tap) for n in encoded[1].tolist()]
+    blocks = [encoded, *model.front_end.downsampler(*encoded)]
+    torch.testing.assert_close(streams, model.front_end.separator(*blocks[tap]))
     assert torch.isfinite(model(**batch)[0])
 
 
@@ -353,7 +366,7 @@ def test_accuracy_is_the_share_of_labels_that_are_the_most_likely_token(options,
     batch = make_batch(model, waves[:1], TEXTS[:1])
 
     def choices():
-        frames, lengths = model.encode(batch["speech"], batch["speech_lengths"])[-1]
+        frames, lengths = model.front_end.encode(batch["speech"], batch["speech_lengths"]).llm
         inputs = model.prompt.build(model.llm, model.projector(frames), lengths, None, batch["text"].tolist())
         best = model.llm.logits(model.llm.hidden_states(inputs.embeds, inputs.mask, inputs.positions))[0].argmax(-1)
         return best[-batch["text"].size(1) - 1 : -1]
@@ -383,17 +396,22 @@ def test_all_heads_write_a_single_talker_and_mixtures_keep_their_slots(options, 
     with torch.no_grad():
         every, alone = model(**batch)[1], plain(**batch)[1]
         assert every["loss_spk1"] == alone["loss_spk1"] and every["loss_spk2"] != alone["loss_spk2"]
-        streams, lengths = model.streams(model.encode(batch["speech"], batch["speech_lengths"]))
-        log_probs = model.ctc(streams)
+        streams, lengths = separate(model, batch)
+        log_probs = model.front_end.ctc(streams)
         ids = torch.tensor(rows[1][0])
         slow = [
             torch.nn.functional.ctc_loss(
-                head[1, : lengths[1]], ids, lengths[1], torch.tensor(len(ids)), model.ctc.blank, reduction="sum"
+                head[1, : lengths[1]],
+                ids,
+                lengths[1],
+                torch.tensor(len(ids)),
+                model.front_end.ctc.blank,
+                reduction="sum",
             )
             for head in log_probs
         ]
         silent = [alone[f"loss_spk{i}"] * 3 for i in (2, 3)]
-        empty = [-head[1, : lengths[1], model.ctc.blank].sum() for head in log_probs]
+        empty = [-head[1, : lengths[1], model.front_end.ctc.blank].sum() for head in log_probs]
     for i in (2, 3):
         change = slow[i - 1] - empty[i - 1]
         torch.testing.assert_close(every[f"loss_spk{i}"] * 3, silent[i - 2] + change, atol=1e-3, rtol=1e-4)
@@ -404,12 +422,17 @@ def test_all_heads_need_a_ctc_loss(options, waves):
         build_model(options("sot", [], model_conf={"objective": "sot", "trainable": ["sot"], "all_heads": True}))
     model = build_model(options("ctc", [], model_conf={"objective": "ctc", "trainable": ["ctc"], "all_heads": True}))
     batch = make_batch(model.eval(), waves[1:2], TEXTS[1:2])
-    streams, lengths = model.streams(model.encode(batch["speech"], batch["speech_lengths"]))
+    streams, lengths = separate(model, batch)
     heads = [
         torch.nn.functional.ctc_loss(
-            head[0], batch["text_spk1"][0], lengths[0], batch["text_spk1_lengths"][0], model.ctc.blank, reduction="sum"
+            head[0],
+            batch["text_spk1"][0],
+            lengths[0],
+            batch["text_spk1_lengths"][0],
+            model.front_end.ctc.blank,
+            reduction="sum",
         )
-        for head in model.ctc(streams)
+        for head in model.front_end.ctc(streams)
     ]
     stats = model(**batch)[1]
     torch.testing.assert_close([stats[f"loss_spk{i}"].squeeze() for i in (1, 2, 3)], [h.detach() for h in heads])
@@ -428,8 +451,8 @@ def test_loss_of_streams_is_added_to_ctc_by_its_weight(options, waves, weight):
     with torch.no_grad():
         plain = model(**batch)[0]
         loss, stats, _ = model(**batch, talkers=talkers, talkers_lengths=torch.full((3,), 16000))
-        streams, _ = model.streams(model.encode(batch["speech"], batch["speech_lengths"]))
-        expected = stream_loss(model, streams, talkers)[0] / 2
+        streams, _ = separate(model, batch)
+        expected = stream_loss(model.front_end, streams, talkers)[0] / 2
     torch.testing.assert_close(loss, plain + weight * expected)
     if weight:
         torch.testing.assert_close(stats["loss_ctc"], plain)

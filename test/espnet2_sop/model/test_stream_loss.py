@@ -31,15 +31,15 @@ def test_loss_is_that_of_a_loop(mixed):
     model.eval()
     with torch.no_grad():
         lengths = torch.full((3,), 16000)
-        streams, frames = model.streams(model.encode(talkers.sum(2), lengths))
-        got, counted = stream_loss(model, streams, talkers)
+        streams, frames = model.front_end.streams(model.front_end.encode(talkers.sum(2), lengths))
+        got, counted = stream_loss(model.front_end, streams, talkers)
         total = 0.0
         for row, slot, start, end in TALKERS:
             if row == 1:
                 continue
             first = start // 640
             wave = talkers[row, first * 640 : end, slot]
-            alone = model.streams(model.encode(wave[None], torch.tensor([len(wave)])))[0][0][0]
+            alone = model.front_end.streams(model.front_end.encode(wave[None], torch.tensor([len(wave)])))[0][0][0]
             for t, target in enumerate(alone):
                 if first + t >= int(frames[row]):
                     break
@@ -53,9 +53,9 @@ def test_loss_is_that_of_a_loop(mixed):
 def test_targets_have_no_gradient_and_no_dropout(mixed):
     model, talkers = mixed
     model.train()
-    streams, _ = model.streams(model.encode(talkers.sum(2), torch.full((3,), 16000)))
+    streams, _ = model.front_end.streams(model.front_end.encode(talkers.sum(2), torch.full((3,), 16000)))
     fixed = [stream.detach().requires_grad_() for stream in streams]
-    (first, _), (second, _) = (stream_loss(model, fixed, talkers) for _ in range(2))
+    (first, _), (second, _) = (stream_loss(model.front_end, fixed, talkers) for _ in range(2))
     assert torch.equal(first, second) and model.training
     first.backward()
     assert all(p.grad is None for p in model.parameters())
@@ -64,8 +64,8 @@ def test_targets_have_no_gradient_and_no_dropout(mixed):
 
 def test_single_talkers_alone_give_nothing(mixed):
     model, talkers = mixed
-    streams, _ = model.streams(model.encode(talkers[1:2].sum(2), torch.tensor([16000])))
-    assert stream_loss(model, streams, talkers[1:2]) == (0, 0)
+    streams, _ = model.front_end.streams(model.front_end.encode(talkers[1:2].sum(2), torch.tensor([16000])))
+    assert stream_loss(model.front_end, streams, talkers[1:2]) == (0, 0)
 
 
 def test_training_with_it(train, tmp_path):

@@ -219,7 +219,7 @@ def test_rounded_weights_are_half_as_large(run, bare, tmp_path):
     size, whole = ((path / "model.safetensors").stat().st_size for path in (folder, bare))
     assert size < 0.6 * whole
     model = load_run(folder, "model.safetensors")
-    assert {p.dtype for p in model.separator.parameters()} == {torch.float32}
+    assert {p.dtype for p in model.front_end.separator.parameters()} == {torch.float32}
 
 
 def test_training_starts_from_what_is_unpacked(run, bare, tmp_path, capsys):

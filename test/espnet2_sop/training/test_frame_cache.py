@@ -22,7 +22,7 @@ TEXTS = ["red box <sc> go now", "take the key", "one <sc> two <sc> three"]
 
 
 def step_inputs(model, waves, kinds):
-    """The batch with speech, and the batch with what was kept of it."""
+    """The batch with speech, and the batch with what is cached of it."""
     from espnet2.train.collate_fn import CommonCollateFn
 
     from espnet2_sop.text.preprocessor import SerializedTextPreprocessor
@@ -31,15 +31,15 @@ def step_inputs(model, waves, kinds):
     data = [preprocess("", {"speech": wave, "text": text}) for wave, text in zip(waves, TEXTS, strict=True)]
     collate = CommonCollateFn(0.0, -1)
     with_speech = collate([(str(i), row) for i, row in enumerate(data)])[1]
-    levels = model.encode(with_speech["speech"], with_speech["speech_lengths"])
-    frames, lengths = levels[model.kept_level]
-    kept = {
+    encoded = model.front_end.encode(with_speech["speech"], with_speech["speech_lengths"])
+    frames, lengths = encoded.cacheable
+    cached = {
         "frames": [row[:n].detach().numpy() for row, n in zip(frames, lengths, strict=True)],
-        "sop": [to_table(slots).numpy() for slots in model.talkers(levels)],
+        "sop": [to_table(slots).numpy() for slots in model.front_end.slots(encoded)],
     }
     rows = [{k: v for k, v in row.items() if k != "speech" or "frames" not in kinds} for row in data]
     for kind in kinds:
-        rows = [{**row, kind: value} for row, value in zip(rows, kept[kind], strict=True)]
+        rows = [{**row, kind: value} for row, value in zip(rows, cached[kind], strict=True)]
     return with_speech, collate([(str(i), row) for i, row in enumerate(rows)])[1]
 
 
@@ -74,7 +74,7 @@ def test_a_step_from_the_cache_is_the_step_exactly(stage, tap, kinds, parts, opt
     conf = {"objective": objective, "trainable": trainable, "tap": tap, "sop_corruption": 0.3 * (objective == "sop")}
     parts = request.getfixturevalue(parts) if parts else {}
     model = build_model(options(objective, trainable, model_conf=conf, **parts)).train()
-    for name, p in model.encoder.named_parameters():
+    for name, p in model.front_end.encoder.named_parameters():
         if ".lora_B." in name:
             torch.nn.init.normal_(p, std=0.1)
     with_speech, kept = step_inputs(model, waves, kinds)

@@ -72,7 +72,9 @@ def test_option_slows_parts_alone(options):
     optimizer.step()
     for name, p in model.named_parameters():
         if p.requires_grad:
-            torch.testing.assert_close(before[name] - p, torch.full_like(p, scales.get(name.partition(".")[0], 1.0)))
+            torch.testing.assert_close(
+                before[name] - p, torch.full_like(p, scales.get(name.removeprefix("front_end.").partition(".")[0], 1.0))
+            )
     for wrong, message in (
         ({"encoder": 0}, "lr_scale_conf.encoder: 0 is not from above 0 to 1"),
         ({"encoder": "x"}, "lr_scale_conf.encoder: 'x' is not from above 0 to 1"),

@@ -38,12 +38,12 @@ def test_bfloat16_rounds_products_and_nothing_else(built, waves):
     exact, rounded = built("float32"), built("bfloat16")
     frames = []
     for model in (exact, rounded):
-        levels = model.encode(*batch(waves))
-        streams, _ = model.streams(levels)
-        for found in (levels[0][0], levels[-1][0], *streams):
+        encoded = model.front_end.encode(*batch(waves))
+        streams, _ = model.front_end.streams(encoded)
+        for found in (encoded.separator.values, encoded.llm.values, *streams):
             wanted = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
             (found * wanted).sum().backward(retain_graph=True)
-        frames.append([x for x, _ in levels] + streams)
+        frames.append([encoded.separator.values, encoded.llm.values, *streams])
     for a, b in zip(*frames, strict=True):
         assert b.dtype == torch.float32
         error = (a - b).norm() / a.norm()
@@ -64,9 +64,9 @@ def test_frozen_weights_under_lora_are_kept_as_the_products_need_them(tiny_whisp
 @torch.no_grad()
 def test_batched_equals_single_but_for_rounding(built, waves):
     model = built("bfloat16")
-    frames, lengths = model.encode(*batch(waves))[0]
+    frames, lengths = model.front_end.encode(*batch(waves)).llm
     for row, length, wave in zip(frames, lengths, waves, strict=True):
-        alone = model.encode(*batch([wave]))[0][0][0]
+        alone = model.front_end.encode(*batch([wave])).llm.values[0]
         assert (row[:length] - alone).norm() / alone.norm() < 0.03
         assert not row[length:].any()
 

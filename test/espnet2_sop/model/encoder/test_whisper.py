@@ -104,7 +104,7 @@ def test_frames_of_the_heads_are_those_of_both_adapters(tiny_whisper, waves):
     torch.manual_seed(0)
     encoder, plain = WhisperEncoder(tiny_whisper, lora=LORA, heads_lora={"r": 2}).eval(), WhisperEncoder(tiny_whisper)
     without = WhisperEncoder(tiny_whisper, lora=LORA).eval()
-    assert torch.equal(encoder(*batch(waves))[0], encoder(*batch(waves), heads=True)[0])
+    assert torch.equal(encoder(*batch(waves))[0], encoder(*batch(waves), for_heads=True)[0])
     for name, p in encoder.named_parameters():
         if ".lora_" in name:
             torch.nn.init.normal_(p, std=0.1)
@@ -116,7 +116,7 @@ def test_frames_of_the_heads_are_those_of_both_adapters(tiny_whisper, waves):
                 plain.get_submodule(name).weight += product * layer.scaling[adapter]
     for heads in (True, False, True):
         expected = (plain.eval() if heads else without)(*batch(waves))[0]
-        torch.testing.assert_close(encoder(*batch(waves), heads=heads)[0], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(encoder(*batch(waves), for_heads=heads)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_adapter_of_the_heads_where_it_cannot_be(options, whisper_parts, tiny_whisper):
