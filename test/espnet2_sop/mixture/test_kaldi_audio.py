@@ -6,6 +6,8 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.audio import AudioReader, num_samples, open_audio
@@ -61,6 +63,20 @@ def test_what_is_no_audio_is_refused(tmp_path, content, place, message):
     assert "\n" not in str(refused.value)
     with pytest.raises(UserError, match=r"y.ark:3: no such audio file"):
         open_audio(f"{tmp_path}/y.ark:3")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=4), st.integers(0, 8000))
+def test_any_archive_is_read_or_refused_in_one_line(entries, tmp_path, changes, length):
+    content = bytearray((tmp_path / "x.ark").read_bytes())
+    for place, value in changes:
+        content[place] = value
+    (tmp_path / "y.ark").write_bytes(content[:length])
+    try:
+        with open_audio(entries[0].replace("x.ark", "y.ark")) as audio:
+            audio.read()
+    except UserError as error:
+        assert "y.ark" in str(error) and "\n" not in str(error)
 
 
 def test_a_file_whose_name_looks_like_an_entry_is_a_file(tmp_path):
