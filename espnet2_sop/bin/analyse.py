@@ -7,7 +7,7 @@ from pathlib import Path
 def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="espnet2-sop analyse",
-        description="How the quality of the serialized output prompt goes with the final text: writes "
+        description="How the final text depends on the quality of the serialized output prompt: writes "
         "prompt_quality.json into every hypothesis folder and prints a summary in Markdown.",
     )
     parser.add_argument("hyp", nargs="+", type=Path, metavar="HYP_DIR", help=".../SYSTEM/TEST_SET with text and prompt")

@@ -10,7 +10,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="espnet2-sop report",
         description="Writes one HTML file with results, learning curves and examples to listen to; it needs no "
-        "network and can be sent as it is. The figures are written as SVG and PNG, too.",
+        "network and can be sent as it is. The figures are also written as SVG and PNG.",
     )
     parser.add_argument("exp", type=Path, metavar="EXPDIR", help="folder with score.json files below, such as exp")
     parser.add_argument("--out", type=Path, help="HTML file to write (default: EXPDIR/report.html)")

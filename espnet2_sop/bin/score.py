@@ -20,7 +20,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="folder of references instead of REF; takes the one named as HYP")
     parser.add_argument("--system", help="name of the system (default: the folder above HYP, or the name of a file)")
     parser.add_argument(
-        "--metric", action="append", default=[], metavar="MODULE:FUNCTION", help="a metric of your own, too"
+        "--metric", action="append", default=[], metavar="MODULE:FUNCTION", help="also compute a metric of your own"
     )
     parser.add_argument("--strict", action="store_true", help="fail when a mixture has no hypothesis")
     parser.add_argument("--out", type=Path, help="where to write (default: folder HYP, or HYP without ending + _score)")

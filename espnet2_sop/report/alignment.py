@@ -39,6 +39,13 @@ def align_words(ref: Sequence[str], hyp: Sequence[str], slot: int | None) -> Ali
 
     >>> align_words("a b c".split(), "a x c d".split(), 0).words
     (('correct', 'a'), ('substituted', 'x'), ('correct', 'c'))
+
+    Args:
+        ref, hyp: The words.
+        slot: Place of the talker in the hypothesis.
+
+    Returns:
+        The aligned talker.
     """
     return place_words(ref, hyp, text_alignment.align_words(ref, hyp), slot)
 
@@ -46,7 +53,16 @@ def align_words(ref: Sequence[str], hyp: Sequence[str], slot: int | None) -> Ali
 def place_words(
     ref: Sequence[str], hyp: Sequence[str], places: Sequence[int | None], slot: int | None
 ) -> AlignedTalker:
-    """Says of every word what it is; `places` as in `scoring.alignment.Aligned`, of one talker."""
+    """Says of every word whether it is correct, substituted, deleted or inserted.
+
+    Args:
+        ref, hyp: The words of a talker and of its partner.
+        places: For each reference word the index of the hypothesis word at its place, None if deleted.
+        slot: Place of the talker in the hypothesis; None without a partner.
+
+    Returns:
+        The aligned talker.
+    """
     words = []
     inserted: list[list[str]] = [[] for _ in range(len(ref) + 1)]
     start = before = 0  # the next word of the hypothesis, and the reference word before which it is inserted
@@ -63,6 +79,9 @@ def place_words(
 
 def align_talkers(ref: Talkers, hyp: Talkers) -> list[AlignedTalker]:
     """Aligns every talker of the reference with its partner in the assignment of cpWER.
+
+    Args:
+        ref, hyp: Words of each talker.
 
     Returns:
         One for each talker of the reference, in order; then, where the hypothesis has more talkers, one for each of

@@ -40,7 +40,15 @@ def find_base(mixture: Mixture, folder: Path) -> Path | None:
 
 
 def located(mixture: Mixture, base: Path) -> Mixture:
-    """The mixture with its audio paths below `base`; absolute ones stay."""
+    """A mixture with its audio paths below a folder; absolute paths stay.
+
+    Args:
+        mixture: The mixture.
+        base: The folder.
+
+    Returns:
+        The mixture with other paths.
+    """
 
     def move(part):
         if part is None:
@@ -55,6 +63,13 @@ def located(mixture: Mixture, base: Path) -> Mixture:
 def flac(mixture: Mixture, folder: Path) -> bytes:
     """Renders a mixture as FLAC: lossless, about 20 kB a second, played by every browser.
 
+    Args:
+        mixture: The mixture.
+        folder: Its data directory.
+
+    Returns:
+        The bytes of the file.
+
     Raises:
         UserError: Its audio is not to be found or cannot be used.
     """
@@ -67,5 +82,13 @@ def flac(mixture: Mixture, folder: Path) -> bytes:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes as a `data:` address, to stand in the page itself."""
+    """Bytes as a `data:` address, to stand in the page itself.
+
+    Args:
+        data: The bytes.
+        kind: Media type, such as `audio/flac`.
+
+    Returns:
+        The address.
+    """
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

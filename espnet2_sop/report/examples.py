@@ -87,5 +87,13 @@ def rankings(experiment: Experiment) -> Iterator[list[Example]]:
 
 
 def ranked(scores: dict[Key, float], reason: str) -> list[Example]:
-    """Examples by falling score; of equal ones the earliest."""
+    """A ranking of mixtures.
+
+    Args:
+        scores: {mixture: score}.
+        reason: Why they are shown.
+
+    Returns:
+        Examples by falling score; of equal ones the earliest first.
+    """
     return [Example(*key, reason) for key in sorted(scores, key=lambda key: -scores[key])]

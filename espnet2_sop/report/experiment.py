@@ -154,7 +154,15 @@ def read_experiment(root: Path) -> Experiment:
 
 
 def read_test_set(name: str, folder: Path) -> TestSet:
-    """Reads what the report needs of a data directory; a table that is not there is empty."""
+    """Reads what the report needs of a data directory; a table that is not there is empty.
+
+    Args:
+        name: Name of the test set.
+        folder: Its data directory.
+
+    Returns:
+        The test set.
+    """
     return TestSet(
         name,
         folder,

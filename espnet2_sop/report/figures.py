@@ -115,7 +115,12 @@ def upper_limit(values: Sequence[float]) -> float:
 
 
 def name_outside(axes: Axes, outside: dict[str, float]) -> None:
-    """Says above the axes which systems lie outside of them, with their lowest value in percent."""
+    """Says above the axes which systems lie outside of them.
+
+    Args:
+        axes: The axes.
+        outside: {system: its lowest value in percent}.
+    """
     if outside:
         names = [f"{name}: {value:.0f} %" for name, value in outside.items()]
         text = names[0] if len(names) == 1 else f"{len(names)} systems"
@@ -123,13 +128,26 @@ def name_outside(axes: Axes, outside: dict[str, float]) -> None:
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
-    """Draws a panel with its title."""
+    """Draws a panel with its title.
+
+    Args:
+        axes: Where to.
+        panel: The panel.
+    """
     panel.draw(axes)
     axes.set_title(panel.title)
 
 
 def panel_svg(panel: Panel, prefix: str) -> str:
-    """One panel as an `<svg>` element to stand in a page; its ids begin with `prefix`."""
+    """One panel as an `<svg>` element to stand in a page.
+
+    Args:
+        panel: The panel.
+        prefix: Before all ids in it, so that panels do not share any.
+
+    Returns:
+        The element; the same drawing gives the same text.
+    """
     file = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.fonttype": "none"}):
         canvas = Canvas(figsize=panel.size)
@@ -142,7 +160,16 @@ def panel_svg(panel: Panel, prefix: str) -> str:
 
 
 def save_figure(figure: Figure, looks: dict[str, Look], folder: Path) -> list[Path]:
-    """Writes a figure with its legend as SVG and PNG; returns the files."""
+    """Writes a figure with its legend as SVG and PNG.
+
+    Args:
+        figure: The figure.
+        looks: Colour and marker of every system.
+        folder: Where to.
+
+    Returns:
+        The files.
+    """
     rows = math.ceil(len(figure.panels) / COLUMNS)
     columns = math.ceil(len(figure.panels) / rows)
     width, height = figure.panels[0].size
@@ -166,5 +193,14 @@ def save_figure(figure: Figure, looks: dict[str, Look], folder: Path) -> list[Pa
 
 
 def line_of(name: str, look: Look, **options: Any) -> Line2D:
-    """A line as the legend shows it."""
+    """A line as the legend shows it.
+
+    Args:
+        name: Name of the system.
+        look: Its colour and marker.
+        **options: Of the line.
+
+    Returns:
+        The line.
+    """
     return Line2D([], [], color=look.colour, marker=look.marker, label=name, **options)

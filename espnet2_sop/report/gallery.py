@@ -35,7 +35,7 @@ class Row:
 
     Attributes:
         writers: Those that wrote these words.
-        talkers: One for each of the reference, and those that are too many.
+        talkers: One for each of the reference, then surplus ones.
         errors: Of cpWER, in the whole mixture.
     """
 
@@ -72,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Talker:
-    """A talker of the reference, or (slot None) one too many.
+    """A talker of the reference, or (slot None) a surplus one.
 
     Attributes:
         slot: Place in the order of onsets, from 0.
@@ -152,7 +152,7 @@ def audio(mixture: Mixture | None, result: Result, most: int) -> tuple[bytes, st
         most: Most bytes.
 
     Returns:
-        The bytes, or none and the reason why there are none.
+        The bytes and an empty text, or no bytes and the reason.
     """
     if mixture is None:
         return b"", f"No player: mixtures.jsonl of {result.test_set.name} does not have this mixture."
@@ -231,10 +231,10 @@ def timeline(mixture: Mixture) -> list[Bar]:
 
 
 def talker(slot: int, ref: Talkers, rows: Sequence[Row], mixture: Mixture | None) -> Talker:
-    """The words of one talker of the reference, or of a talker too many.
+    """The words of one talker of the reference, or of a surplus one.
 
     Args:
-        slot: Place in the order of onsets, from 0; beyond the reference a talker too many.
+        slot: Place in the order of onsets, from 0; beyond the reference a surplus talker.
         ref: Words of each reference talker.
         rows: What the systems wrote.
         mixture: The mixture, None if the manifest does not have it.

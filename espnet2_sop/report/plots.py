@@ -24,7 +24,15 @@ QUALITY_EDGES = (0, 10, 25, 50, 100)  # of the prompt's cpWER in percent: withou
 
 
 def score_figures(experiment: Experiment, looks: dict[str, Look]) -> Iterator[Figure]:
-    """Every figure for which there is something to show."""
+    """Every figure of scores for which there is something to show.
+
+    Args:
+        experiment: What was scored.
+        looks: Colour and marker of every system.
+
+    Yields:
+        The figures.
+    """
     systems = experiment.systems
     for make in (cpwer_figure, talker_figure, overlap_figure, prompt_figure, count_figure, speed_figure):
         figure = make(experiment, systems, looks)
@@ -48,7 +56,16 @@ def bars_of(pairs: tuple[tuple[int, int], ...]) -> list[float]:
 
 
 def cpwer_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
-    """A row for each system, with its interval."""
+    """cpWER with its interval, a row for each system and a panel for each test set.
+
+    Args:
+        experiment: What was scored.
+        systems: Those to show, in order.
+        looks: Colour and marker of every system.
+
+    Returns:
+        The figure, without panels where there is nothing to show.
+    """
     size = (PANEL[0], 0.9 + 0.28 * len(systems))
     labels = set_labels(experiment.records)
 
@@ -105,7 +122,16 @@ def shared_limits(experiment: Experiment, values: Mapping[str, Sequence[float]])
 
 
 def talker_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
-    """cpWER against the number of talkers, a panel for each condition."""
+    """cpWER against the number of talkers, a panel for each condition.
+
+    Args:
+        experiment: What was scored.
+        systems: Those to show, in order.
+        looks: Colour and marker of every system.
+
+    Returns:
+        The figure, without panels where there is nothing to show.
+    """
     pooled: dict[str, dict[int, dict[str, dict[tuple[str, str], tuple[int, int]]]]] = {}
     for result in experiment.results:
         errors = result.errors
@@ -138,7 +164,16 @@ def talker_figure(experiment: Experiment, systems: Sequence[str], looks: dict[st
 
 
 def overlap_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
-    """cpWER against overlap, a panel for each test set."""
+    """cpWER against the overlap ratio, a panel for each test set.
+
+    Args:
+        experiment: What was scored.
+        systems: Those to show, in order.
+        looks: Colour and marker of every system.
+
+    Returns:
+        The figure, without panels where there is nothing to show.
+    """
 
     lines: dict[str, Lines] = {}
     for test_set, results in experiment.test_sets.items():
@@ -244,7 +279,7 @@ def prompt_figure(experiment: Experiment, systems: Sequence[str], looks: dict[st
         end = upper_limit([*x, *y])
         sizes = 9 * np.sqrt(list(points.values()))
         axes.plot([0, end], [0, end], color="#999999", linewidth=1, linestyle="--")
-        # as pixels: a thousand dots are the most of a page as vectors
+        # as pixels: a thousand dots as vectors would make up most of the page
         axes.scatter(x, y, sizes, color=looks[name].colour, alpha=0.45, linewidth=0, rasterized=True)
         worse, better = changes(pairs)
         beside = ["", ""]
@@ -351,7 +386,16 @@ def quality_groups(pairs: Pairs) -> list[tuple[float, list[tuple[int, int]]]]:
 
 
 def count_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
-    """Talkers of the hypothesis against those of the reference, a table for each system."""
+    """Talkers of the hypothesis against those of the reference, a panel for each system.
+
+    Args:
+        experiment: What was scored.
+        systems: Those to show, in order.
+        looks: Colour and marker of every system.
+
+    Returns:
+        The figure, without panels where there is nothing to show.
+    """
     tables: dict[str, dict[tuple[int, int], int]] = {}
     for result in experiment.results:
         table = tables.setdefault(result.system, {})
@@ -386,7 +430,16 @@ def count_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str
 
 
 def speed_figure(experiment: Experiment, systems: Sequence[str], looks: dict[str, Look]) -> Figure:
-    """Real-time factors, a dot for each test set."""
+    """Real-time factors, a row for each system and a mark for each test set.
+
+    Args:
+        experiment: What was scored.
+        systems: Those to show, in order.
+        looks: Colour and marker of every system.
+
+    Returns:
+        The figure, without panels where there is nothing to show.
+    """
     factors: dict[str, list[float]] = {}
     for result in experiment.results:
         if (factor := result.speed.get("real_time_factor", 0)) > 0:

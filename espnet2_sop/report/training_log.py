@@ -47,7 +47,15 @@ class Run:
     config: dict[str, Any]
 
     def curve(self, part: str, statistic: str) -> tuple[list[int], list[float]]:
-        """Epochs and values of a statistic, without the epochs that lack it."""
+        """The course of a statistic.
+
+        Args:
+            part: "train" or "valid".
+            statistic: Its name in the log.
+
+        Returns:
+            Epochs and values, without the epochs that lack it.
+        """
         points = [(epoch, values[part][statistic]) for epoch, values in sorted(self.epochs.items())
                   if statistic in values.get(part, {})]  # fmt: skip
         return [epoch for epoch, _ in points], [value for _, value in points]

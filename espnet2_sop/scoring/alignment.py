@@ -1,4 +1,4 @@
-"""A hypothesis laid against the reference: talkers by the cpWER assignment, words by edit distance."""
+"""Alignment of a hypothesis with the reference: talkers by the cpWER assignment, words by edit distance."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,15 @@ class Aligned:
     places: list[list[int | None]]
 
     def word(self, talker: int, index: int) -> str | None:
-        """The hypothesis word at the place of word `index` of reference talker `talker`; None if deleted."""
+        """The hypothesis word at the place of a reference word.
+
+        Args:
+            talker: Index of the reference talker.
+            index: Index of the word of this talker.
+
+        Returns:
+            The word, None if the reference word is deleted.
+        """
         place = self.places[talker][index]
         return None if place is None else self.talkers[self.partners[talker]][place]
 
@@ -50,10 +58,13 @@ class Aligned:
 
 
 def align(ref: Talkers, hyp: Talkers) -> Aligned:
-    """Lays a hypothesis against the reference as cpWER does.
+    """Aligns a hypothesis with the reference as cpWER does.
 
     Args:
         ref, hyp: Words of each talker.
+
+    Returns:
+        The partner of each reference talker, and the place of each of its words.
     """
     size = max(len(ref), len(hyp))
     rows, columns = ref + [[]] * (size - len(ref)), hyp + [[]] * (size - len(hyp))

@@ -27,6 +27,7 @@ def resample(counts: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -
     Args:
         counts: (K, N) counts, one column per mixture.
         resamples: Number of samples R, each of N mixtures.
+        seed: Of the random numbers.
 
     Returns:
         (R, K) sums over the mixtures of each sample.
@@ -38,7 +39,16 @@ def resample(counts: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -
 
 @functools.lru_cache(maxsize=4)  # test sets of one experiment often have the same size
 def draw(size: int, resamples: int, seed: int) -> np.ndarray:
-    """(R, N) how often each of N mixtures is in each of R samples."""
+    """Draws mixtures with replacement.
+
+    Args:
+        size: Number of mixtures N.
+        resamples: Number of samples R.
+        seed: Of the random numbers.
+
+    Returns:
+        (R, N) how often each mixture is in each sample.
+    """
     rng = np.random.default_rng(seed)
     drawn = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(resamples))
     return np.stack([times.astype(np.uint16) for times in drawn])
@@ -50,7 +60,9 @@ def intervals(
     """95 % percentile intervals of several rates, each total errors over total words, from the same samples.
 
     Args:
-        errors, words: (K, N) counts of each rate and mixture; a mixture outside the group that a rate is of has zeros.
+        errors, words: (K, N) counts of each rate and mixture; a mixture outside the group of a rate has zeros.
+        resamples: Number of bootstrap samples.
+        seed: Of the random numbers.
 
     Returns:
         (low, high) as fractions for each rate; None where there are no words. Samples without words are left out.
@@ -66,7 +78,16 @@ def intervals(
 def interval(
     errors: Sequence[float], words: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[float, float] | None:
-    """`intervals` of one rate; errors and words are (N,) counts per mixture."""
+    """The interval of one rate, see `intervals`.
+
+    Args:
+        errors, words: (N,) counts per mixture.
+        resamples: Number of bootstrap samples.
+        seed: Of the random numbers.
+
+    Returns:
+        (low, high) as fractions; None where there are no words.
+    """
     if not sum(words):
         return None
     return intervals(np.array([errors]), np.array([words]), resamples, seed)[0]
@@ -83,6 +104,8 @@ def paired_difference(
 
     Args:
         errors_a, errors_b, words: (N,) counts per mixture, in the same order.
+        resamples: Number of bootstrap samples.
+        seed: Of the random numbers.
 
     Returns:
         The difference with its 95 % interval and the two-sided p (twice the smaller share of samples on one side of

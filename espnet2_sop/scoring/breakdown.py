@@ -28,7 +28,15 @@ Group = dict[Any, ErrorCount]
 
 
 def bin_of(value: float, ends: Sequence[float]) -> str:
-    """The bin of a value: `<= 0.2`, `0.2 - 0.5`, `> 2`; an upper end belongs to its bin."""
+    """The bin of a value; an upper end belongs to its bin.
+
+    Args:
+        value: The value.
+        ends: Upper ends of the bins in rising order.
+
+    Returns:
+        The name of the bin: `<= 0.2`, `0.2 - 0.5`, `> 2`.
+    """
     for low, high in zip((None, *ends), ends, strict=False):
         if value <= high:
             return f"<= {high:g}" if low is None else f"{low:g} - {high:g}"
@@ -80,7 +88,15 @@ def summary(counts: Sequence[ErrorCount]) -> dict[str, Any]:
 
 
 def members(score: SetScore, metadata: dict[str, MixtureMetadata]) -> dict[str, dict[str, list[str]]]:
-    """{dimension: {group: mixture ids}} of all dimensions but the slot; what is unknown of a mixture is in no group."""
+    """The mixtures of every group of every dimension except the slot.
+
+    Args:
+        score: What was counted.
+        metadata: {mixture id: its metadata}; a mixture whose value is unknown is in no group of the dimension.
+
+    Returns:
+        {dimension: {group: mixture ids}}.
+    """
     several = {key: metadata[key] for key, (talkers, _) in score.talkers.items() if talkers > 1}
     most = max(talkers for talkers, _ in score.talkers.values())
     found: dict[str, dict[str, list[str]]] = {
@@ -99,7 +115,16 @@ def members(score: SetScore, metadata: dict[str, MixtureMetadata]) -> dict[str, 
 
 
 def grouped(names: Iterable[str], ids: Iterable[str], name_of: Callable[[str], str | None]) -> dict[str, list[str]]:
-    """{name: ids} in the order of the names; names without ids are left out."""
+    """Sorts mixtures into groups.
+
+    Args:
+        names: The groups in order.
+        ids: The mixtures.
+        name_of: The group of a mixture.
+
+    Returns:
+        {group: mixture ids} in the order of `names`; groups without mixtures are left out.
+    """
     groups: dict[str | None, list[str]] = {}
     for key in ids:
         groups.setdefault(name_of(key), []).append(key)
@@ -119,6 +144,10 @@ def slot_groups(score: SetScore) -> dict[str, Group]:
 
 def break_down(score: SetScore, metadata: dict[str, MixtureMetadata]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores of a whole set and of its parts.
+
+    Args:
+        score: What was counted.
+        metadata: {mixture id: its metadata}.
 
     Returns:
         {metric: summary} of the set, and {dimension: {group: {"mixtures": number, metric: summary, "count_accuracy":

@@ -19,26 +19,49 @@ MOST_PERMUTED = 8
 
 
 def order_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
-    """one edit distance over the words of all talkers in order of onset, `<sc>` removed"""
+    """one edit distance over the words of all talkers in order of onset, `<sc>` removed
+
+    Args:
+        ref, hyp: Words of each talker.
+
+    Returns:
+        The errors.
+    """
     return word_errors(sum(ref, []), sum(hyp, []))
 
 
 def slot_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
-    """talker i of the hypothesis against talker i of the reference, missing and extra talkers counted"""
+    """talker i of the hypothesis against talker i of the reference, missing and extra talkers counted
+
+    Args:
+        ref, hyp: Words of each talker.
+
+    Returns:
+        The errors of all slots.
+    """
     return added(kinds(editops(r, h)) for r, h in zip_longest(ref, hyp, fillvalue=[]))
 
 
 def cpwer(ref: Talkers, hyp: Talkers) -> ErrorCount:
     """best assignment of hypothesis talkers to reference talkers, missing and extra talkers counted
 
-    A talker without partner meets an empty one: all its words are deletions or insertions. Same errors as meeteval's
-    `cp_word_error_rate` (concatenated minimum-permutation WER, CHiME-6).
+    A talker without a partner is compared with an empty one: all its words are deletions or insertions. Same errors as
+    meeteval's `cp_word_error_rate` (concatenated minimum-permutation WER, CHiME-6).
+
+    Args:
+        ref, hyp: Words of each talker.
+
+    Returns:
+        The errors of the best assignment.
     """
     return added(errors_of_talkers(ref, hyp))
 
 
 def errors_of_talkers(ref: Talkers, hyp: Talkers) -> list[Kinds]:
     """The parts of cpWER.
+
+    Args:
+        ref, hyp: Words of each talker.
 
     Returns:
         Errors of each reference talker against its partner, then the insertions of each hypothesis talker without one.
@@ -73,6 +96,12 @@ def ref_permutation_wer(ref: Talkers, hyp: Talkers) -> ErrorCount:
 
     Words may cross talker boundaries, so it is never above cpWER and never above order WER. The definition is that of
     the scoring script which SACTC (arXiv 2409.12388) and GLAD (arXiv 2509.13093) share.
+
+    Args:
+        ref, hyp: Words of each talker.
+
+    Returns:
+        The errors of the best order.
 
     Raises:
         TooMany: More than `MOST_PERMUTED` reference talkers.

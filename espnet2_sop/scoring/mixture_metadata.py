@@ -39,6 +39,9 @@ def read_metadata(ref: Path, sessions: dict[str, Session], condition: str) -> di
         sessions: What `read_transcripts` read from it.
         condition: Condition of the whole set; "both" is looked up for each mixture in `mixtures.jsonl`.
 
+    Returns:
+        {mixture id: its metadata} in the order of the sessions.
+
     Raises:
         UserError: A table is malformed.
     """

@@ -27,6 +27,9 @@ def orc_wer(utterances: Talkers, hyp: Talkers) -> ErrorCount:
         utterances: Words of each reference utterance, in order of time.
         hyp: Words of each hypothesis talker.
 
+    Returns:
+        The errors of the best assignment.
+
     Raises:
         TooMany: More than `MOST_UTTERANCES`, and meeteval is not installed or would need too much memory.
     """
@@ -42,6 +45,13 @@ def of_groups(utterances: list[str], talkers: list[str]) -> list[str]:
 
     Groups are bit masks. `least[mask]` is the fewest errors of the talkers so far when they share the utterances in
     `mask`. Takes 2^U distances and 3^U sums for each talker (U utterances), whatever the length.
+
+    Args:
+        utterances: Reference utterances, a character for each word.
+        talkers: Hypothesis talkers, likewise.
+
+    Returns:
+        For each hypothesis talker the utterances that it gets, joined.
     """
     texts = [""]
     for utterance in utterances:  # the groups with an utterance come behind those without: bit order
@@ -73,7 +83,18 @@ def of_groups(utterances: list[str], talkers: list[str]) -> list[str]:
 
 
 def of_meeteval(utterances: list[str], talkers: list[str]) -> list[str]:
-    """Best reference for each hypothesis talker by meeteval's table over the positions in all talkers."""
+    """Best reference for each hypothesis talker by meeteval's table over the positions in all talkers.
+
+    Args:
+        utterances: Reference utterances, a character for each word.
+        talkers: Hypothesis talkers, likewise.
+
+    Returns:
+        For each hypothesis talker the utterances that it gets, joined.
+
+    Raises:
+        TooMany: meeteval is not installed, or its table would be too large.
+    """
     try:
         from meeteval.wer.matching.mimo_matching import mimo_matching
     except ImportError:

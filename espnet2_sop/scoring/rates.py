@@ -60,10 +60,16 @@ def kinds(edits: Editops) -> Kinds:
 
 
 def word_errors(ref: Sequence[str], hyp: Sequence[str]) -> ErrorCount:
-    """Edit distance between two lists of words, or two strings of `as_strings`.
+    """Edit distance between two texts.
 
     >>> word_errors("a b c".split(), "a x c d".split())
     ErrorCount(substitutions=1, deletions=0, insertions=1, words=3)
+
+    Args:
+        ref, hyp: Lists of words, or strings of `as_strings`.
+
+    Returns:
+        The errors, and the reference words.
     """
     return ErrorCount(*kinds(editops(ref, hyp)))
 

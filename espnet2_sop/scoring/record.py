@@ -104,7 +104,15 @@ def name_of(path: Path) -> str:
 
 
 def read_info(ref: Path, counted: SetScore) -> Record:
-    """Number of talkers and condition of a set: `info.json` of a data directory, otherwise what the reference says."""
+    """Number of talkers and condition of a set: `info.json` of a data directory, otherwise what the reference says.
+
+    Args:
+        ref: Data directory or file.
+        counted: What was counted.
+
+    Returns:
+        "num_talkers" (None if it varies) and "condition".
+    """
     path = ref / "info.json"
     if path.is_file() or (ref / "mixtures.jsonl").is_file():
         return read_json(path, {"num_talkers": (int, None), "condition": str}, "name it, such as clean or noisy")
@@ -113,13 +121,22 @@ def read_info(ref: Path, counted: SetScore) -> Record:
 
 
 def digest(references: dict[str, Session]) -> str:
-    """Twelve signs that are the same for references with the same ids and normalised words."""
+    """Twelve hexadecimal digits, equal for references with the same ids and normalised words."""
     lines = "".join(f"{key} {shown(references[key])}\n" for key in sorted(references))
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def mixture_row(key: str, counted: SetScore, metadata: MixtureMetadata) -> Record:
-    """What was counted in one mixture and what is known about it."""
+    """What was counted in one mixture and what is known about it.
+
+    Args:
+        key: Its id.
+        counted: What was counted in all mixtures.
+        metadata: Its metadata.
+
+    Returns:
+        Its row in `per_mixture` of `score.json`.
+    """
     counts = {metric: [*asdict(count).values()] for metric, count in counted.counts[key].items()}
     slots = [[*asdict(count).values()] for count in counted.slots[key]]
     known = {name: value for name, value in asdict(metadata).items() if value is not None}
@@ -131,6 +148,7 @@ def write_record(folder: Path, record: Record) -> Path:
 
     Args:
         folder: Where to; the paths of reference and hypothesis are written relative to it.
+        record: What `score` returned.
 
     Returns:
         The file.
@@ -146,7 +164,15 @@ def write_record(folder: Path, record: Record) -> Path:
 
 
 def json_lines(block: dict[str, Any], indent: str) -> str:
-    """A JSON object with one line for each of its keys."""
+    """A JSON object with one line for each of its keys.
+
+    Args:
+        block: The object.
+        indent: Before each line.
+
+    Returns:
+        Its text.
+    """
     rows = (f"{indent}{json.dumps(key, ensure_ascii=False)}: {json.dumps(row)}" for key, row in block.items())
     return "{\n" + ",\n".join(rows) + f"\n{indent[1:]}}}"
 
@@ -175,7 +201,15 @@ def read_record(path: Path) -> Record:
 
 
 def shape_of_group(dimension: str, metrics: Sequence[str]) -> dict[str, Any]:
-    """Shape of a group of one dimension; slots have nothing but cpWER."""
+    """Shape of a group of a breakdown; slots have nothing but cpWER.
+
+    Args:
+        dimension: The dimension.
+        metrics: Names of the metrics that were computed.
+
+    Returns:
+        A shape for `misfit`.
+    """
     if dimension == "slot":
         return {"cpwer": RATE}
     return {**dict.fromkeys(metrics, RATE), "count_accuracy": (float, None), "right_order": (float, None)}
@@ -183,6 +217,13 @@ def shape_of_group(dimension: str, metrics: Sequence[str]) -> dict[str, Any]:
 
 def compare_records(a: Record, b: Record, metric: str = "cpwer") -> Difference | None:
     """Rate of A minus rate of B, resampled over the same mixtures.
+
+    Args:
+        a, b: Two records of one test set.
+        metric: Name of the metric.
+
+    Returns:
+        The difference; None where the reference has no words.
 
     Raises:
         UserError: There is no such metric, or the two were not scored alike on the same references.

@@ -13,7 +13,7 @@ from espnet2_sop.scoring.transcripts import Session, of_text, words_of_talkers
 
 @dataclass(frozen=True)
 class SetScore:
-    """What was counted in every mixture of a set, and what follows from it.
+    """Error counts and talker counts of every mixture of a set, and their totals.
 
     Attributes:
         counts: {mixture id: {metric: errors}}, in the order of the reference.
@@ -67,7 +67,14 @@ def talker_words(text: str) -> Talkers:
 
 
 def score_set(ref: dict[str, str], hyp: dict[str, str]) -> SetScore:
-    """Scores serialized texts, {mixture id: text}, as `score_sessions` does."""
+    """Scores serialized texts as `score_sessions` does.
+
+    Args:
+        ref, hyp: {mixture id: serialized text}.
+
+    Returns:
+        What was counted.
+    """
     return score_sessions(*({key: of_text(text) for key, text in side.items()} for side in (ref, hyp)))
 
 
@@ -79,6 +86,9 @@ def score_sessions(
     Args:
         ref, hyp: {mixture id: session}. A missing hypothesis counts as an empty one. The order of ids does not matter.
         metrics: What is computed, by name; cpWER and slot WER, which tell whether the order is right, always are.
+
+    Returns:
+        What was counted.
 
     Raises:
         UserError: No common ids, or a hypothesis without reference.
@@ -114,6 +124,14 @@ def utterances(session: Session) -> Talkers:
 
 
 def name_ids(ids: list[str], limit: int = 10) -> str:
-    """Number and names of mixtures for a message, the first `limit` of them."""
+    """Names mixtures in a message.
+
+    Args:
+        ids: Their ids.
+        limit: Most ids to name.
+
+    Returns:
+        Their number and the first of them.
+    """
     more = ", ..." if len(ids) > limit else ""
     return f"{len(ids)} mixture{'s' * (len(ids) > 1)} ({', '.join(ids[:limit])}{more})"

@@ -65,7 +65,7 @@ def read_transcripts(path: Path) -> dict[str, Session]:
         {mixture id: session} in the order of the file.
 
     Raises:
-        UserError: With file and line (or segment): missing, broken, an id twice, times that are none.
+        UserError: With file and line (or segment): missing, broken, an id comes twice, or times are not numbers.
     """
     if path.is_dir():
         path = path / "text"
@@ -81,7 +81,20 @@ def read_transcripts(path: Path) -> dict[str, Session]:
 
 
 def make(where: str, talker: Any, words: Any, start: Any, end: Any) -> Utterance:
-    """Checks what a segment says and normalises its words."""
+    """Checks a segment and normalises its words.
+
+    Args:
+        where: File and line or segment, for messages.
+        talker: Name of the talker.
+        words: What was said.
+        start, end: Seconds; None where there are no times.
+
+    Returns:
+        The utterance.
+
+    Raises:
+        UserError: The words are not the text of one talker, or the times are not 0 <= start <= end.
+    """
     if not isinstance(words, str):
         raise UserError(f"{where}: words must be one string, got {words!r}")
     if SC in words:

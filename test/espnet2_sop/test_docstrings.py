@@ -17,8 +17,6 @@ UNFINISHED = {
     "mixture",
     "model",
     "planning",
-    "report",
-    "scoring",
     "text",
     "training",
 }

@@ -36,6 +36,8 @@ def bootstrap_interval(
     Args:
         pairs: (2, N), one column per mixture.
         correlation: From (2, N) to a number, or None where it is not defined; such samples are left out.
+        resamples: Number of bootstrap samples.
+        seed: Of the random numbers.
 
     Returns:
         (low, high); None where no sample has the correlation.
@@ -55,6 +57,9 @@ CORRELATIONS: dict[str, Callable[[np.ndarray], float | None]] = {"pearson": pear
 
 def correlations(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     """Both correlations of two series.
+
+    Args:
+        x, y: (N,) values, one of each per mixture.
 
     Returns:
         {"mixtures": N, "pearson": {"value", "interval"}, "spearman": {"value", "interval"}}, with 95 % bootstrap

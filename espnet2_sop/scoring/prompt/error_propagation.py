@@ -42,7 +42,15 @@ Span = tuple[float, float]
 
 
 def outcome(right_before: bool, right_after: bool) -> str:
-    """The name of a reference word's way from prompt to final text."""
+    """What became of a reference word from the prompt to the final text.
+
+    Args:
+        right_before: Whether the prompt has it right.
+        right_after: Whether the final text has it right.
+
+    Returns:
+        One of `OUTCOMES`.
+    """
     if right_before:
         return "kept" if right_after else "broken"
     return "repaired" if right_after else "still_wrong"
@@ -55,11 +63,11 @@ def count_propagation(
     spans: Sequence[Span] | None = None,
     times: Sequence[Sequence[float]] | None = None,
 ) -> dict[str, Counter[str]]:
-    """Counts the ways of the words of one mixture.
+    """Counts the outcomes of the words of one mixture.
 
     Args:
         ref: Words of each reference talker.
-        prompt, final: Both laid against `ref`.
+        prompt, final: Both aligned with `ref`.
         spans: Start and end of each reference talker in seconds.
         times: Middle in seconds of each word of each prompt talker.
 
@@ -95,7 +103,17 @@ def count_propagation(
 
 
 def word_times(prompt: Aligned, talker: int, span: Span, times: Sequence[Sequence[float]]) -> list[float]:
-    """Time in seconds of each word of a reference talker, see the head of this file."""
+    """Times of the words of a reference talker, as the head of this file defines them.
+
+    Args:
+        prompt: The prompt, aligned with the reference.
+        talker: Index of the reference talker.
+        span: Its start and end in seconds.
+        times: Middle in seconds of each word of each prompt talker.
+
+    Returns:
+        A time in seconds for each word.
+    """
     places = prompt.places[talker]
     known = [(i, times[prompt.partners[talker]][place]) for i, place in enumerate(places) if place is not None]
     indices = [-0.5, *(i for i, _ in known), len(places) - 0.5]
@@ -104,7 +122,16 @@ def word_times(prompt: Aligned, talker: int, span: Span, times: Sequence[Sequenc
 
 
 def others_active(spans: Sequence[Span], time: float, talker: int | None) -> bool:
-    """Whether someone else speaks; for a word of no reference talker, whether two speak."""
+    """Whether somebody else speaks at a time.
+
+    Args:
+        spans: Start and end of each reference talker in seconds.
+        time: The time in seconds.
+        talker: Index of the reference talker of the word; None for a word of no reference talker.
+
+    Returns:
+        Whether another talker is active; for a word of no reference talker, whether two are.
+    """
     active = [start <= time < end for start, end in spans]
     return sum(active) > 1 if talker is None else any(a for i, a in enumerate(active) if i != talker)
 

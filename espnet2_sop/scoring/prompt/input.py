@@ -24,7 +24,7 @@ class PromptedMixture:
     Attributes:
         ref: Words of each reference talker.
         spans: Start and end of each reference talker in seconds.
-        prompt: The prompt, laid against the reference.
+        prompt: The prompt, aligned with the reference.
         times: Middle of each prompt word in seconds, None where the folder has no `prompt.ctm`.
         onsets: Estimated start of each prompt talker in seconds, None where the folder has no `onsets`.
     """
@@ -85,7 +85,14 @@ def reference_talkers(mixture: Mixture) -> tuple[Talkers, list[Span]]:
 
 
 def word_middles(prompt: str, timed: Sequence[TimedWord]) -> list[list[float]]:
-    """Middle in seconds of each normalised word of each prompt talker.
+    """Times of the words of a prompt.
+
+    Args:
+        prompt: The serialized text.
+        timed: Its words with their times, from `prompt.ctm`.
+
+    Returns:
+        Middle in seconds of each normalised word of each prompt talker.
 
     Raises:
         ValueError: The words are not those of the prompt.
@@ -100,7 +107,14 @@ def word_middles(prompt: str, timed: Sequence[TimedWord]) -> list[list[float]]:
 
 
 def talker_onsets(prompt: str, onsets: str) -> list[float]:
-    """Onset in seconds of each prompt talker that has words after normalisation.
+    """Onsets of the talkers of a prompt.
+
+    Args:
+        prompt: The serialized text.
+        onsets: Seconds, one number for each of its talkers.
+
+    Returns:
+        Onset in seconds of each prompt talker that has words after normalisation.
 
     Raises:
         ValueError: Not one finite number per talker.

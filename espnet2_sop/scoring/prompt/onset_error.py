@@ -35,9 +35,12 @@ def onset_errors(prompt: Aligned, estimates: Sequence[float], onsets: Sequence[f
     """Compares the onsets of one mixture.
 
     Args:
-        prompt: Laid against the reference.
+        prompt: The prompt, aligned with the reference.
         estimates: Onset in seconds of each prompt talker.
         onsets: Onset in seconds of each reference talker.
+
+    Returns:
+        Their errors.
     """
     errors = [
         None if partner is None else 1000 * (estimates[partner] - onset)

@@ -1,9 +1,9 @@
-"""`prompt_quality.json`: how the quality of the serialized output prompt (SOP) goes with the final text.
+"""`prompt_quality.json`: how the final text depends on the quality of the serialized output prompt (SOP).
 
 Prompt and final text are scored alike, by cpWER. Rates, shares and intervals are in percent, times in ms. See
 `error_propagation` for what happens to single words and `onset_error` for the talkers' starts.
 
-A mixture that is hard for the heads is hard for the LLM, too, so that a correlation alone does not show that the LLM
+A mixture that is hard for the heads is also hard for the LLM. A correlation alone therefore does not show that the LLM
 follows its prompt. The control is a system that wrote its text without this prompt, such as `sot_continued`: the same
 analysis with its text as the final one shows what difficulty explains.
 """
@@ -116,7 +116,18 @@ def require_prompt(hyp: Path) -> None:
 
 
 def cpwer_counts(references: Mapping[str, str], path: Path) -> dict[str, ErrorCount]:
-    """cpWER errors of each mixture of a serialized text."""
+    """cpWER errors of a serialized text.
+
+    Args:
+        references: {mixture id: serialized reference}.
+        path: Kaldi-style text.
+
+    Returns:
+        {mixture id: errors}.
+
+    Raises:
+        UserError: The file is missing or malformed, or its ids do not fit.
+    """
     try:
         return {key: counts["cpwer"] for key, counts in score_set(references, read_kaldi(path)).counts.items()}
     except UserError as error:
@@ -129,7 +140,7 @@ def follow_prompt(
     path: Path,
     final: Mapping[str, ErrorCount],
 ) -> Record:
-    """How one text goes with the prompts.
+    """How one text depends on the prompts.
 
     Args:
         mixtures: Prompts and references.
@@ -187,7 +198,16 @@ def by_prompt_quality(pairs: Sequence[tuple[ErrorCount, ErrorCount]]) -> list[Re
 
 
 def in_bin(rate: float, low: float, high: float | None) -> bool:
-    """Whether a rate is above `low` and at most `high`; equal to both where they are one."""
+    """Whether a rate is in a bin.
+
+    Args:
+        rate: In percent.
+        low: Lower end, which is not in the bin; equal to `high` for the bin of this one value.
+        high: Upper end, which is in the bin; None for no end.
+
+    Returns:
+        Whether it is.
+    """
     return rate == low == high or low < rate and (high is None or rate <= high)
 
 
@@ -202,7 +222,12 @@ def onset_record(mixtures: Sequence[PromptedMixture]) -> Record | None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Writes the record for reading by eye: a line for every key, region and mixture."""
+    """Writes the record for reading by eye: a line for every key, region and mixture.
+
+    Args:
+        path: File to write.
+        record: What `analyse_folder` made.
+    """
     blocks = {key: json_lines(record[key], "  ") for key in ("words", "per_mixture")}
     lines = {key: json.dumps(value, ensure_ascii=False) for key, value in record.items()} | blocks
     with atomic_write(path) as f:

@@ -1,7 +1,7 @@
 """The records of `prompt.quality` as tables: what a prompt is worth, and what the LLM makes of it.
 
-Every table has the control beside the system: a text that was written without this prompt "repairs" and "breaks" words
-of it, too, and only what goes beyond it is the work of the prompt.
+The tables show the control beside the system. A text that was written without the prompt also "repairs" and "breaks"
+words of it; only the difference to this control is due to the prompt.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def prompt_sections(records: Sequence[Record]) -> list[Section]:
         Section(
             "How good are the prompts?",
             ["cpWER in percent with 95 % intervals, and correlation of the two error rates over mixtures. A mixture "
-             "that is hard for the heads is hard for the LLM, too: compare with the control, which saw no prompt."],
+             "that is hard for the heads is also hard for the LLM: compare with the control, which saw no prompt."],
             [rate_table(records)],
         ),
         Section(

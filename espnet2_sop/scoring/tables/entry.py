@@ -44,14 +44,32 @@ def append_entry(exp: Path, path: Path) -> str:
 
 
 def entry_name(records: Sequence[Record], configs: dict[str, Path]) -> str:
-    """Twelve signs that depend on scores, references and configurations."""
+    """The name of an entry, which depends on scores, references and configurations.
+
+    Args:
+        records: The records of `gather`.
+        configs: {run: its config.yaml}.
+
+    Returns:
+        Twelve hexadecimal digits.
+    """
     scores = [[result_row(record), record["reference_digest"]] for record in records]
     texts = {run: path.read_text(encoding="utf-8", errors="replace") for run, path in configs.items()}
     return hashlib.sha256(json.dumps([scores, texts], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def entry(name: str, exp: Path, records: Sequence[Record], configs: dict[str, Path]) -> list[str]:
-    """Headings, lists and tables of one experiment."""
+    """The text of one experiment.
+
+    Args:
+        name: Of the entry.
+        exp: The experiment folder.
+        records: The records of `gather`.
+        configs: {run: its config.yaml}.
+
+    Returns:
+        Headings, lists and tables, to be joined by empty lines.
+    """
     runs = [["run", "seed", "epochs", "trained", "encoder", "LLM", "training data", "starts from", "config.yaml"]]
     runs += [run_row(run, path) for run, path in configs.items()]
     return [
@@ -65,7 +83,15 @@ def entry(name: str, exp: Path, records: Sequence[Record], configs: dict[str, Pa
 
 
 def run_row(run: str, path: Path) -> list[str]:
-    """What tells one training from another; all of it is in its config.yaml, of which the row has the SHA-256."""
+    """What distinguishes a training from others; all of it is in its config.yaml, of which the row has the SHA-256.
+
+    Args:
+        run: Name of the run.
+        path: Its config.yaml.
+
+    Returns:
+        The cells of its row.
+    """
     config = read_yaml(path)
     return [
         run,
@@ -81,7 +107,15 @@ def run_row(run: str, path: Path) -> list[str]:
 
 
 def said(config: Any, *keys: str | int) -> str:
-    """What a configuration has under keys inside one another, as words; nothing where it has no such key."""
+    """A value inside a configuration.
+
+    Args:
+        config: The configuration.
+        *keys: Keys and indices, one inside the other.
+
+    Returns:
+        The value as words; nothing where there is none.
+    """
     for key in keys:
         try:
             config = config[key]
