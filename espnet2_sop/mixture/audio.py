@@ -1,4 +1,4 @@
-"""Reading mono 16 kHz audio, with a bounded memory of what was read, and writing it."""
+"""Reading mono 16 kHz audio with a bounded cache, and writing it."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from espnet2_sop.io.files import atomic_path
 from espnet2_sop.mixture import SAMPLE_RATE
 from espnet2_sop.mixture.kaldi_audio import Command, audio_exists, file_of, open_entry
 
-# Longer files are read in segments and not remembered: a cut from them is cheap, the whole is not.
+# Of longer files only the segment that is needed is read, and it is not cached.
 LONG_FILE = 600 * SAMPLE_RATE
 
 
@@ -24,7 +24,7 @@ def open_audio(path: str) -> soundfile.SoundFile:
         path: Audio file, `FILE.ark:OFFSET`, or a `Command`, which is run.
 
     Returns:
-        The open file; it is in memory if it is no file of its own.
+        The open file; an archive entry or the output of a command is in memory.
 
     Raises:
         UserError: Missing, empty or unreadable, or the command fails.
@@ -65,6 +65,13 @@ def _open(path: str, first_channel: bool) -> soundfile.SoundFile:
 def num_samples(path: str | Path, first_channel: bool = False) -> int:
     """Number of samples of a mono 16 kHz file, from its header.
 
+    Args:
+        path: Audio file.
+        first_channel: Accept a file with several channels.
+
+    Returns:
+        Samples of one channel.
+
     Raises:
         UserError: As `AudioReader.read`.
     """
@@ -73,13 +80,13 @@ def num_samples(path: str | Path, first_channel: bool = False) -> int:
 
 
 class AudioReader:
-    """Reads 16 kHz audio (WAV, FLAC, Ogg Opus, ...) and remembers the files used last.
+    """Reads 16 kHz audio (WAV, FLAC, Ogg Opus, ...) and caches the files used last.
 
-    Samples are rounded to 16 bits in every case, remembered or not, so that what is read never depends on
-    what was read before. LibriSpeech and WHAM are 16-bit, thus unchanged.
+    Samples are always rounded to 16 bits, cached or not, so the result never depends on the cache. LibriSpeech and WHAM
+    are 16-bit, so they are unchanged.
 
     Args:
-        cache_bytes: Most bytes to keep; 0 keeps nothing. Two bytes a sample.
+        cache_bytes: Most bytes in the cache, two for each sample; 0 caches nothing.
     """
 
     def __init__(self, cache_bytes: int = 0):
@@ -129,7 +136,7 @@ class AudioReader:
             self.used_bytes -= self._cache.popitem(last=False)[1].nbytes
 
     def __getstate__(self) -> dict[str, object]:
-        """A copy in another process starts with nothing remembered."""
+        """A copy in another process starts with an empty cache."""
         return {"cache_bytes": self.cache_bytes, "used_bytes": 0, "_cache": OrderedDict()}
 
 
@@ -148,7 +155,11 @@ def _decode(audio: soundfile.SoundFile, path: str, start: int, stop: int) -> np.
 
 
 def write_wav(path: str | Path, samples: np.ndarray) -> None:
-    """Writes samples (T,) as 16-bit WAV, 16 kHz, whole or not at all; soundfile rounds and clips as for LibriMix.
+    """Writes 16-bit WAV, 16 kHz, completely or not at all; soundfile rounds and clips as for LibriMix.
+
+    Args:
+        path: File to write.
+        samples: (T,) float.
 
     Raises:
         UserError: The file cannot be written.
@@ -163,6 +174,11 @@ def write_wav(path: str | Path, samples: np.ndarray) -> None:
 
 
 def write_flac(path: Path, samples: np.ndarray) -> None:
-    """Writes samples (T,) float32 as 16-bit FLAC, whole or not at all."""
+    """Writes 16-bit FLAC, 16 kHz, completely or not at all.
+
+    Args:
+        path: File to write.
+        samples: (T,) float32.
+    """
     with atomic_path(path) as part:
         soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")

@@ -8,7 +8,11 @@ from espnet2_sop.mixture import SAMPLE_RATE
 
 
 def check_batch_limits(batch_size: int, batch_seconds: float) -> None:
-    """Refuses limits that leave nothing in a batch, or are no numbers of samples.
+    """Refuses limits below 1 or not finite.
+
+    Args:
+        batch_size: Most recordings in a batch.
+        batch_seconds: Most seconds of audio in a batch, padding included.
 
     Raises:
         UserError: Names the limit.
@@ -19,7 +23,16 @@ def check_batch_limits(batch_size: int, batch_seconds: float) -> None:
 
 
 def sorted_batches[K](lengths: dict[K, int], samples: int, size: int) -> Iterator[list[K]]:
-    """Cuts ids, sorted by length, into batches of at most `size` mixtures and `samples` samples with padding."""
+    """Cuts ids into batches.
+
+    Args:
+        lengths: {id: samples}, in order of length.
+        samples: Most samples in a batch, padding included.
+        size: Most ids in a batch.
+
+    Yields:
+        Ids of one batch. One that is longer than `samples` is a batch of its own.
+    """
     batch: list[K] = []
     for name, length in lengths.items():
         if batch and (len(batch) == size or length * (len(batch) + 1) > samples):

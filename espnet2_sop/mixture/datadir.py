@@ -30,12 +30,12 @@ def _onsets(mixture: Mixture) -> str:
 
 
 def _speakers(mixture: Mixture) -> str:
-    """Their names joined by `_`, which stands for blanks in a name, too: Kaldi wants one word."""
+    """Names of the speakers joined by `_`, which also replaces blanks in a name, because Kaldi needs one word."""
     return "_".join(" ".join(source.speaker for source in mixture.sources).split())
 
 
 def _wav_scp(mixtures: Sequence[Mixture]) -> dict[str, str]:
-    """{id: audio file} if each mixture is a file from its start on, otherwise nothing."""
+    """{id: audio file} if every mixture is stored as a file of its own, otherwise empty."""
     recordings = [mixture.recording for mixture in mixtures]
     if any(recording is None or recording.offset_samples for recording in recordings):
         return {}
@@ -43,7 +43,7 @@ def _wav_scp(mixtures: Sequence[Mixture]) -> dict[str, str]:
 
 
 def _segments(mixtures: Sequence[Mixture]) -> list[dict[str, Any]]:
-    """Reference SegLST: one segment a talker, named by the order of onset."""
+    """Reference SegLST: one segment per talker, named 1, 2, ... in order of onset."""
     return [
         {
             "session_id": mixture.id,
@@ -60,20 +60,21 @@ def _segments(mixtures: Sequence[Mixture]) -> list[dict[str, Any]]:
 def write_data_dir(
     mixtures: Sequence[Mixture], folder: str | Path, condition: str, num_talkers: int | None = None
 ) -> None:
-    """Writes a data directory; every file is sorted by id and whole, and `info.json`, written last, means complete.
+    """Writes a data directory. Every file is sorted by id; `info.json` is written last and marks it as complete.
 
-    `mixtures.jsonl`, `text` (serialized), `text_spk1` ... (id alone where there are fewer talkers), `utt2spk`
-    (speakers joined by `_`), `utt2num_spk`, `onsets` (s), `utt2overlap`, `utt2dur` (s), `ref.seglst.json` and
-    `info.json`; `wav.scp` if every waveform is in a file of its own.
+    Files: `mixtures.jsonl`, `text` (serialized), `text_spk1` ... (an empty value where there are fewer talkers),
+    `utt2spk` (speakers joined by `_`), `utt2num_spk`, `onsets` (s), `utt2overlap`, `utt2dur` (s), `ref.seglst.json` and
+    `info.json`; `wav.scp` if every waveform is stored in a file of its own.
 
     Args:
         mixtures: At least one.
         folder: Where to write.
         condition: "clean", "noisy" or "both".
-        num_talkers: Talkers in each mixture, None when mixed.
+        num_talkers: Talkers in each mixture; None if their number varies.
 
     Raises:
-        UserError: No mixtures, an id twice or with blanks, an unknown condition, or another number of talkers.
+        UserError: There are no mixtures, an id is duplicated or has blanks, the condition is unknown, or a mixture has
+            another number of talkers.
     """
     folder, mixtures = Path(folder), sorted(mixtures, key=lambda mixture: mixture.id)
     if not mixtures:
@@ -193,7 +194,7 @@ def check_data_dir(folder: str | Path) -> list[str]:
     onsets, durations, overlap and stored waveforms as in the manifest.
 
     Returns:
-        Problems as "file, line n: what", none if all is well. A file that cannot be read at all is the only problem.
+        Problems as "file, line n: what"; empty if there are none. If a file cannot be read, only that is reported.
     """
     folder = Path(folder)
     try:

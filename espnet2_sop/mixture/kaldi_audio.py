@@ -1,4 +1,4 @@
-"""Audio that is no file of its own: entries of Kaldi archives, and the output of commands, as wav.scp has them."""
+"""Audio of a wav.scp that is not in a file of its own: entries of Kaldi archives, and output of commands."""
 
 import io
 import os
@@ -18,13 +18,13 @@ AUDIO = (b"RIFF", b"fLaC", b"AUDIO")  # how an entry with audio starts; others a
 class Command(str):
     """A command of a wav.scp, such as `sph2pipe -f wav a.sph |`, whose standard output is an audio file.
 
-    Only what is of this class is ever run: the path of a manifest, whatever it looks like, is not.
+    Only objects of this class are run. A path in a manifest is never run, even if it looks like a command.
     """
 
     __slots__ = ()
 
     def output(self) -> bytes:
-        """What the command writes.
+        """Runs the command and returns what it writes to standard output.
 
         Raises:
             UserError: The command fails or writes nothing.
@@ -38,13 +38,13 @@ class Command(str):
 
 
 def file_of(path: str) -> str:
-    """The archive of `FILE.ark:OFFSET`; any other path as it is."""
+    """The archive of `FILE.ark:OFFSET`; any other path is returned unchanged."""
     entry = ENTRY.fullmatch(path)
     return entry[1] if entry and not os.path.exists(path) else path
 
 
 def audio_exists(path: str) -> bool:
-    """Whether an audio file, or the archive of `FILE.ark:OFFSET`, is there."""
+    """Whether an audio file, or the archive of `FILE.ark:OFFSET`, exists."""
     return os.path.isfile(file_of(path))
 
 

@@ -1,4 +1,4 @@
-"""Copies of data directories without what is too long or too short."""
+"""Copies of data directories without mixtures that are too long or too short."""
 
 import dataclasses
 from collections import Counter
@@ -16,7 +16,7 @@ SHOWN = 5  # problems in a message
 
 @dataclasses.dataclass(frozen=True)
 class LengthFilter:
-    """Copies a data directory without mixtures or, of a simulation, utterances that are too long or too short.
+    """Copies a data directory without mixtures (or utterances of a simulation) that are too long or too short.
 
     Attributes:
         src: Data directory.

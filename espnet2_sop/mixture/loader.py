@@ -1,4 +1,4 @@
-"""What ESPnet's dataset reads: waveforms and texts of mixtures, rendered while reading."""
+"""Waveforms and texts of mixtures for ESPnet's dataset, mixed while reading."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -17,22 +17,22 @@ CACHE_BYTES = 256 * 2**20
 
 @functools.cache
 def shared_reader() -> AudioReader:
-    """The audio reader of this process, shared by all stores: its memory is bounded once."""
+    """The audio reader of this process. All stores share it, so there is one bounded cache."""
     return AudioReader(CACHE_BYTES)
 
 
 class MixtureStore:
-    """The mixtures behind the loaders of one path.
+    """The mixtures of one manifest or simulation.
 
     Args:
         path: A mixture manifest (`.jsonl`), or the rule of a simulation (`.yaml`) with its pools beside it.
 
     Attributes:
-        skip_bad_audio: What an audio file that cannot be read means: an error, or silence and an entry in `bad`.
-        bad: {id: why it cannot be rendered}, of the mixtures of this epoch that this process was asked for.
+        skip_bad_audio: True: an audio file that cannot be read gives silence and an entry in `bad`. False: an error.
+        bad: {id: reason} of the mixtures of this epoch that could not be rendered in this process.
 
     Raises:
-        UserError: The file or one that it names cannot be read or has mistakes, or there are no mixtures.
+        UserError: The file or one that it names cannot be read or is wrong, or there are no mixtures.
     """
 
     def __init__(self, path: str | Path):
@@ -55,11 +55,11 @@ class MixtureStore:
         self.bad: dict[str, str] = {}
 
     def set_epoch(self, epoch: int, single_talkers: bool = False) -> None:
-        """Draws the mixtures of an epoch (from 1); those of a manifest stay as they are.
+        """Draws the mixtures of an epoch; those of a manifest do not change.
 
         Args:
-            epoch: With the seed of the rule it decides everything.
-            single_talkers: Draw one talker each, whatever the rule says of their number.
+            epoch: Number from 1; the mixtures are a function of it and of the seed of the rule.
+            single_talkers: Draw one talker for each mixture instead of the numbers of the rule.
         """
         if self.simulation is not None and (epoch, single_talkers) != self.drawn:
             self._take(self.simulation.draw(epoch, single_talkers))
@@ -89,7 +89,7 @@ class MixtureStore:
             return np.zeros(mixture.num_samples, dtype=np.float32)
 
     def talkers(self, name: str) -> np.ndarray:
-        """The talkers of one mixture alone (`render_talkers`): (T, talkers) float32, 16 kHz."""
+        """Each talker of one mixture alone (`render_talkers`): (T, talkers) float32, 16 kHz."""
         mixture = self.mixtures[name]
         if name in self.bad:
             return np.zeros((mixture.num_samples, len(mixture.sources)), dtype=np.float32)
@@ -102,12 +102,12 @@ def _store(path: Path) -> MixtureStore:
 
 
 def open_store(path: str | Path) -> MixtureStore:
-    """The store of a path; all callers of one process get the same one."""
+    """The store of a path, one for all callers in a process."""
     return _store(Path(path).resolve())
 
 
 class _Loader(Mapping):
-    """Ids of a store as a mapping; what an id gives is said by the subclasses."""
+    """Mapping from the ids of a store; subclasses define the values."""
 
     def __init__(self, path: str | Path):
         self.store = open_store(path)

@@ -1,4 +1,4 @@
-"""The mixture manifest: JSON Lines, one mixture a line; the one data type between all corpora and all users."""
+"""The mixture manifest: JSON Lines, one mixture per line; the one data type between corpora and their users."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from espnet2_sop.text.serialized import SC, serialize, words_of_talker
 
 MODES = ("max", "min")
 PEAKS = ("scale", "clip")
-SPEEDS = (0.01, 100)  # far beyond what anybody would listen to; lengths stay finite
+SPEEDS = (0.01, 100)  # limits of playing speeds, which keep lengths finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Source:
         text: What is said, words separated by single spaces.
         onset: Start in the mixture in seconds.
         gain: Factor on the samples of the file.
-        num_samples: Samples in the file, or in the part of it that is taken.
-        speed: Playing speed; 1.1 makes the source 10 % shorter (and higher).
-        offset: First sample of the part that is taken; None takes the whole file.
-        room: Audio file of a room response through which the source is heard, or None.
+        num_samples: Samples in the file, or in the part of it that is used.
+        speed: Playing speed; 1.1 makes the source 10 % shorter and its pitch higher.
+        offset: First sample of the part that is used; None uses the whole file.
+        room: Audio file of the room response that the source is convolved with, or None.
     """
 
     path: str
@@ -51,12 +51,12 @@ class Source:
 
     @property
     def length(self) -> int:
-        """Samples that the source takes in the mixture, after the change of speed."""
+        """Length of the source in the mixture in samples, after the change of speed."""
         return round(self.num_samples / self.speed)
 
     @property
     def end(self) -> int:
-        """Sample of the mixture after the last one of the source."""
+        """Sample of the mixture behind the last one of the source."""
         return self.start + self.length
 
 
@@ -71,7 +71,7 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A waveform that is read instead of being mixed: `path` from sample `offset_samples` on."""
+    """A stored waveform that is read instead of being mixed: `path` from sample `offset_samples` on."""
 
     path: str
     offset_samples: int = 0
@@ -86,12 +86,12 @@ class Mixture:
         sources: The talkers, earliest first.
         noise: Background noise or None.
         sample_rate: Always 16000.
-        mode: "max" keeps all talkers to their ends, "min" stops with the first that ends.
-        recording: Where the waveform is read (as it is, `speed` has been applied); None mixes it from the sources.
-        peak: What is done where the sum is too loud: "scale" makes the whole mixture softer, "clip" cuts off what 16
-            bits cannot hold (LibriMix, LibriSpeechMix).
-        speed: Playing speed of the mixture as a whole; 1.1 makes it 10 % shorter. Sources and noise are as they
-            were before; `num_samples`, `spans` and `onsets` are those that are heard.
+        mode: "max" ends with the last talker, "min" with the first one that ends.
+        recording: Stored waveform, in which `speed` is already applied; None mixes it from the sources.
+        peak: Treatment of sums that are too loud: "scale" scales the whole mixture down, "clip" clips samples to the
+            range of 16 bits (LibriMix, LibriSpeechMix).
+        speed: Playing speed of the mixture as a whole; 1.1 makes it 10 % shorter. Sources and noise are described
+            before this change; `num_samples`, `spans` and `onsets` after it.
     """
 
     id: str
@@ -129,7 +129,7 @@ class Mixture:
 
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """First sample of each source in the rendered mixture and the one after its last, in order of onset."""
+        """(first sample, sample behind the last) of each source in the rendered mixture, in order of onset."""
         end = self.num_samples
         return [(min(round(s.start / self.speed), end), min(round(s.end / self.speed), end)) for s in self.sources]
 
@@ -163,7 +163,7 @@ class Mixture:
         return paths + ([self.noise.path] if self.noise else [])
 
     def to_dict(self) -> dict[str, Any]:
-        """The mixture as a line of a manifest holds it: what few mixtures have is left out where it is the default."""
+        """The mixture as a line of a manifest; rarely used keys are left out where they have their default."""
         record = dataclasses.asdict(self)
         record["sources"] = [without_none(source) for source in record["sources"]]
         for name, default in (("recording", None), ("peak", PEAKS[0]), ("speed", 1.0)):
@@ -173,7 +173,7 @@ class Mixture:
 
 
 def without_none(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without the keys that have no value."""
+    """The record without keys whose value is None."""
     return {key: value for key, value in record.items() if value is not None}
 
 
@@ -189,11 +189,15 @@ def from_dict[Record](cls: type[Record], record: Any, where: str) -> Record:
 
     Args:
         cls: Dataclass with fields of type str, int, float, or one of them or None.
-        record: What JSON gave.
+        record: Value read from JSON.
         where: "file, line n", for messages.
 
+    Returns:
+        The dataclass.
+
     Raises:
-        UserError: Not an object, a key missing, unknown, or of the wrong type, or a number too large or not finite.
+        UserError: The value is not an object, a key is missing, unknown or of a wrong type, or a number is too large or
+            not finite.
     """
     if not isinstance(record, dict):
         raise UserError(f"{where}: expected a JSON object with the keys of a {cls.__name__.lower()}, got {record!r}")
@@ -221,7 +225,12 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def write_json_lines(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
-    """Writes one JSON object a line, atomically."""
+    """Writes one JSON object per line, completely or not at all.
+
+    Args:
+        path: File to write.
+        records: Objects in order.
+    """
     with atomic_write(path) as f:
         for record in records:
             f.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -241,7 +250,7 @@ def _source(record: Any, where: str) -> Source:
 
 
 def is_speed(speed: Any) -> bool:
-    """Whether something is a playing speed."""
+    """Whether a value is a playing speed within SPEEDS."""
     return is_number(speed) and SPEEDS[0] <= speed <= SPEEDS[1]
 
 
@@ -290,8 +299,8 @@ def read_manifest(path: str | Path) -> list[Mixture]:
         The mixtures in the order of the file.
 
     Raises:
-        UserError: With file and line: broken JSON, missing or unknown keys, wrong types, no sources, sources
-            not in order of onset, a talker without words, an id that came before.
+        UserError: With file and line: broken JSON, missing or unknown keys, wrong types, no sources, sources not in
+            order of onset, a talker without words, a duplicate id.
     """
     mixtures: dict[str, Mixture] = {}
     for where, record in read_json_lines(path):
@@ -303,5 +312,10 @@ def read_manifest(path: str | Path) -> list[Mixture]:
 
 
 def write_manifest(path: str | Path, mixtures: Iterable[Mixture]) -> None:
-    """Writes a mixture manifest, atomically."""
+    """Writes a mixture manifest, completely or not at all.
+
+    Args:
+        path: File to write.
+        mixtures: Mixtures in order.
+    """
     write_json_lines(path, (mixture.to_dict() for mixture in mixtures))

@@ -1,4 +1,4 @@
-"""The same work on many things in several processes."""
+"""A function applied to many items in several processes."""
 
 import functools
 import multiprocessing
@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from espnet2_sop.io.errors import UserError
 
-CHUNK = 8  # things a process gets at once
+CHUNK = 8  # items that a process gets at once
 
 
 def _prepare_process() -> None:
-    """An interruption is for the first process to handle; when that one is killed, this one ends as well."""
+    """Ctrl-C is handled by the parent process; when the parent is killed, this process ends as well."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -28,12 +28,12 @@ def _end_with_parent() -> None:
 
 
 def run[Item, Result](work: Callable[[Item], Result], items: Sequence[Item], nj: int, title: str) -> Iterator[Result]:
-    """Does `work` on each item, with a progress bar.
+    """Applies a function to each item, with a progress bar.
 
     Args:
-        work: A function of a module (it has to be pickled if nj > 1).
-        items: What to work on.
-        nj: Number of processes; 1 works in this one.
+        work: Function of one item; defined in a module, because it is pickled if nj > 1.
+        items: Items in order.
+        nj: Number of processes; 1 uses the present one.
         title: Name of the progress bar.
 
     Yields:

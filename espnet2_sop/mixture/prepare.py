@@ -1,4 +1,4 @@
-"""The modes of `espnet2-sop prepare`: from options to a folder, each returns a summary."""
+"""The modes of `espnet2-sop prepare`: each takes the options, writes a folder and returns a summary."""
 
 import argparse
 import dataclasses
@@ -62,7 +62,16 @@ def offsets(args: argparse.Namespace) -> str:
 
 
 def write_fixed(mixtures: list[Mixture], folder: Path, condition: str) -> str:
-    """Writes the data directory; returns a summary."""
+    """Writes a data directory of fixed mixtures.
+
+    Args:
+        mixtures: Mixtures to write.
+        folder: Data directory.
+        condition: "clean", "noisy" or "both".
+
+    Returns:
+        Number of mixtures and hours, in words.
+    """
     counts = {mixture.num_talkers for mixture in mixtures}
     write_data_dir(mixtures, folder, condition, counts.pop() if len(counts) == 1 else None)
     return f"{len(mixtures)} mixtures, {sum(mixture.duration for mixture in mixtures) / 3600:.2f} hours"
@@ -75,7 +84,7 @@ def librispeechmix(args: argparse.Namespace) -> str:
 
 
 def utterances(args: argparse.Namespace) -> list[Utterance]:
-    """The single utterances that the options name, sorted by id, and their texts in the style wanted."""
+    """The single utterances that the options name, sorted by id, with texts in the requested style."""
     given = [name for name in ("speech_root", "kaldi", "lhotse") if getattr(args, name)]
     if len(given) != 1 or bool(args.speech_root) != bool(args.subset):
         raise UserError("give one of --speech_root (with --subset), --kaldi and --lhotse")
@@ -92,7 +101,7 @@ def utterances(args: argparse.Namespace) -> list[Utterance]:
 
 
 def spans(args: argparse.Namespace) -> list[Span]:
-    """What the Kaldi directories or the lhotse manifests say."""
+    """Utterances of the Kaldi directories or the lhotse manifests."""
     if args.kaldi:
         folders = enumerate(args.kaldi, 1)
         return [span for n, folder in folders for span in read_kaldi_dir(folder, args.out / f"recordings_{n}")]
@@ -100,7 +109,18 @@ def spans(args: argparse.Namespace) -> list[Span]:
 
 
 def rule_and_pools(args: argparse.Namespace, noisy: bool) -> Simulation:
-    """The rule of a simulation and what it draws from; noises only if there shall be some."""
+    """Reads the rule of a simulation and the pools that it draws from.
+
+    Args:
+        args: Options of the command.
+        noisy: Whether noises are needed.
+
+    Returns:
+        The simulation.
+
+    Raises:
+        UserError: Noises or rooms are needed and their folder is not given.
+    """
     config = read_config(args.config)
     if noisy and args.noise_root is None:
         raise UserError(f"{args.config}: there shall be noise (noise_prob, --condition), so --noise_root is needed")
@@ -112,7 +132,7 @@ def rule_and_pools(args: argparse.Namespace, noisy: bool) -> Simulation:
 
 
 def simulation(args: argparse.Namespace) -> str:
-    """Writes the pools and the rule of a simulation, and the utterances that are joined to turns as FLAC files."""
+    """Writes the pools and the rule of a simulation; utterances joined to turns are written as FLAC files."""
     made = rule_and_pools(args, read_config(args.config).noise_prob > 0)
     if args.turns:
         turns = list(draw_turns(made.pool, args.turns, made.config.seed))
@@ -124,7 +144,15 @@ def simulation(args: argparse.Namespace) -> str:
 
 
 def write_turn(turn: Turn, folder: Path) -> Utterance:
-    """The turn as one utterance, written to the folder unless it is one already."""
+    """Makes one utterance of a turn.
+
+    Args:
+        turn: Utterances of one speaker with pauses.
+        folder: Folder of the FLAC file; a turn of one utterance needs none.
+
+    Returns:
+        The utterance.
+    """
     if len(turn.utterances) == 1:
         return turn.utterances[0]
     path, samples = folder / f"{turn.utterances[0].id}.flac", join(turn, AudioReader())
@@ -133,7 +161,7 @@ def write_turn(turn: Turn, folder: Path) -> Utterance:
 
 
 def fixed(args: argparse.Namespace) -> str:
-    """Writes a data directory of mixtures drawn once."""
+    """Writes a data directory of mixtures that are drawn once."""
     conditions = CONDITIONS if args.condition == "both" else (args.condition,)
     made = rule_and_pools(args, "noisy" in conditions)
     most = max(args.talkers)
@@ -149,7 +177,7 @@ def fixed(args: argparse.Namespace) -> str:
 
 
 def epochs(args: argparse.Namespace) -> str:
-    """Writes a data directory of the mixtures that trainings draw from a simulation in some epochs."""
+    """Writes a data directory of the mixtures that a simulation draws in the given epochs."""
     made = Simulation.read(args.simulation)
     mixtures = [
         dataclasses.replace(mixture, id=f"epoch{epoch}-{mixture.id}")
@@ -182,7 +210,7 @@ def noise(args: argparse.Namespace) -> str:
 
 
 def rooms(args: argparse.Namespace) -> str:
-    """Writes the responses of simulated rooms as FLAC files, a sub-folder for each room."""
+    """Writes the responses of simulated rooms as FLAC files, one sub-folder per room."""
     for number, responses in enumerate(simulate_rooms(args.seed, args.number, args.positions)):
         for position, response in enumerate(responses):
             write_flac(args.out / f"room{number:04d}" / f"{position}.flac", response)
@@ -190,7 +218,7 @@ def rooms(args: argparse.Namespace) -> str:
 
 
 def voices(args: argparse.Namespace) -> str:
-    """Writes texts spoken by synthetic voices as a LibriSpeech-like folder; what is there is not spoken again."""
+    """Writes texts spoken by synthetic voices as a LibriSpeech-like folder; existing files are kept."""
     if args.texts and (args.speech_root or args.kaldi or args.lhotse):
         raise UserError("--texts: its sentences are said, so give none of --speech_root, --kaldi and --lhotse with it")
     said = read_sentences(args.texts, args.text_style) if args.texts else utterances(args)
@@ -210,7 +238,14 @@ def voices(args: argparse.Namespace) -> str:
 
 
 def read_sentences(path: Path, style: str) -> list[Span]:
-    """The lines of a file that are not empty, as spans that have texts and no audio.
+    """Reads sentences, one per line; empty lines are skipped.
+
+    Args:
+        path: Text file.
+        style: One of TEXT_STYLES.
+
+    Returns:
+        Spans with texts and without audio.
 
     Raises:
         UserError: The file cannot be read, or its texts do not fit the style.
@@ -221,7 +256,12 @@ def read_sentences(path: Path, style: str) -> list[Span]:
 
 
 def write_texts(texts: dict[str, str], path: Path) -> None:
-    """Writes `*.trans.txt` before its audio, and removes the audio there that says something else."""
+    """Writes `*.trans.txt` before its audio, and removes audio files whose text has changed.
+
+    Args:
+        texts: {utterance: text}.
+        path: The `*.trans.txt` file.
+    """
     for name, text in (read_kaldi(path) if path.exists() else {}).items():
         if texts.get(name) != text:
             path.with_name(f"{name}.flac").unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from espnet2_sop.mixture.simulation.room import reverberate
 
 MAX_AMPLITUDE = 0.9  # as LibriMix
 LARGEST = 32767 / 32768  # of 16-bit samples
-FADE = SAMPLE_RATE // 2 + 1  # samples in which a noise goes over into its repetition, as LibriMix
+FADE = SAMPLE_RATE // 2 + 1  # samples of the cross-fade between a noise and its repetition, as LibriMix
 
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
@@ -45,8 +45,8 @@ def _played(source: Source, reader: AudioReader) -> np.ndarray:
 def extend_noise(noise: np.ndarray, length: int) -> np.ndarray:
     """Repeats noise with cross-fades, as LibriMix does.
 
-    The last `FADE` samples go over into the first ones of the next repetition, with the two halves of a Hann window.
-    Noise of less than a second (LibriMix has none) fades over half of its length.
+    The last `FADE` samples are cross-faded with the first ones of the next repetition by the two halves of a Hann
+    window. Noise of less than a second (LibriMix has none) is cross-faded over half of its length.
 
     Args:
         noise: (T,) float32, at least one sample.
@@ -86,18 +86,19 @@ def _recorded(recording: Recording, length: int, reader: AudioReader) -> np.ndar
 
 
 def render_talkers(mixture: Mixture, reader: AudioReader) -> np.ndarray:
-    """Each talker of a simulated mixture alone, as loud as in the sum and in the same place.
+    """Each talker of a simulated mixture alone, at the level and time that it has in the sum.
 
     Args:
-        mixture: What is mixed; one that is a recording, or is played at another speed as a whole, has no such parts.
-        reader: Where audio is read.
+        mixture: A mixture that is made from its sources, without a change of speed as a whole.
+        reader: Reads the audio files.
 
     Returns:
-        (mixture.num_samples, talkers) float32, 16 kHz, exactly zero where a talker has not begun or has ended. The
-        scaling of a mixture that is too loud (`render`, step 7) is not in it.
+        (mixture.num_samples, talkers) float32, 16 kHz, exactly zero before a talker begins and after the end. The
+        scaling of mixtures that are too loud (`render`, step 7) is not applied.
 
     Raises:
-        UserError: There are no parts, a file cannot be used, or has another length than the manifest says.
+        UserError: The mixture is a recording or has a speed, or a file cannot be used or has a length other than in the
+            manifest.
     """
     if mixture.recording is not None or mixture.speed != 1:
         raise UserError(f"mixture {mixture.id}: its talkers cannot be had alone; only mixtures made here have them")
@@ -109,7 +110,7 @@ def render_talkers(mixture: Mixture, reader: AudioReader) -> np.ndarray:
 
 
 def render(mixture: Mixture, reader: AudioReader) -> np.ndarray:
-    """Mixes one mixture as LibriMix does, or reads it if it is a recording.
+    """Mixes one mixture as LibriMix does, or reads its recording.
 
     For rows of a LibriMix CSV these are the steps of LibriMix (create_librimix_from_metadata.py, Cosentino et al.,
     arXiv 2005.11262) and of ESPnet's patch for start offsets (egs2/librimix/sot_asr1), so that the result differs
@@ -117,26 +118,26 @@ def render(mixture: Mixture, reader: AudioReader) -> np.ndarray:
 
     1. Each source is read; with a speed other than 1 it is resampled (`change_speed`), then multiplied by its gain
        and, with a room, convolved with its response (`reverberate`).
-    2. Zeros go before it up to its onset. (`librimix.py` cuts offsets down to whole samples, as the patch does.)
+    2. Zeros are put before it up to its onset. (`librimix.py` truncates offsets to whole samples, as the patch does.)
     3. It is cut or zero-padded to `mixture.mixed_samples`: the latest end of a source in mode "max", the earliest
        in mode "min".
     4. Noise is the first channel of its file from its offset on, multiplied by its gain. If the file ends before the
        last talker (in both modes), it is repeated with cross-fades (`extend_noise`).
     5. All are summed in float32. Nothing is normalised: the loudness is in the gains of the CSV.
     6. With a mixture speed other than 1 the sum is resampled.
-    7. With `mixture.peak` "clip", samples outside of the range of 16 bits are cut off, as writing the file does.
-       With "scale", a mixture whose largest magnitude is over 0.9 is scaled so that it is 0.9: what LibriMix does
-       when it draws its gains, and what mixtures need whose gains are drawn without a look at the sum.
+    7. With `mixture.peak` "clip", samples are clipped to the range of 16 bits, as when a file is written. With
+       "scale", a mixture whose largest magnitude is over 0.9 is scaled to 0.9, as LibriMix does when it draws gains;
+       mixtures whose gains are drawn independently of the sum need this.
 
     Args:
-        mixture: What to mix.
-        reader: Where audio is read.
+        mixture: Mixture of a manifest.
+        reader: Reads the audio files.
 
     Returns:
         Waveform (mixture.num_samples,) float32, 16 kHz.
 
     Raises:
-        UserError: A file cannot be used, or has another length than the manifest says.
+        UserError: A file cannot be used, or its length is not that of the manifest.
     """
     if mixture.recording is not None:
         return _recorded(mixture.recording, mixture.num_samples, reader)

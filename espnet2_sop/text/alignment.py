@@ -1,4 +1,4 @@
-"""Words of a hypothesis at their places in the reference."""
+"""Alignment of the words of a hypothesis with those of the reference."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ def align_words(ref: Sequence[str], hyp: Sequence[str]) -> list[int | None]:
         hyp: Words of the hypothesis, likewise.
 
     Returns:
-        For each reference word the index of the hypothesis word at its place, the same word or another; None if it is
-        deleted. Hypothesis words that are not named are inserted.
+        For each reference word the index of the hypothesis word that is aligned with it, equal or substituted; None for
+        a deletion. Hypothesis words that are not in the list are insertions.
 
     >>> align_words("a b c".split(), "a x c d".split())
     [0, 1, 2]

@@ -33,7 +33,12 @@ class TimedWord(NamedTuple):
 
 
 def write_ctm(path: str | Path, rows: Iterable[tuple[str, Sequence[TimedWord]]]) -> None:
-    """Writes the words of mixtures in the order given; a mixture without words leaves no line."""
+    """Writes a CTM file.
+
+    Args:
+        path: File to write.
+        rows: (mixture id, words) in the order of the lines; a mixture without words has no line.
+    """
     with atomic_write(path) as f:
         for key, words in rows:
             for talker, start, duration, word, confidence in words:
@@ -44,10 +49,10 @@ def read_ctm(path: str | Path) -> dict[str, list[TimedWord]]:
     """Reads words with times.
 
     Returns:
-        {mixture id: words in the order of the file}; mixtures without words are not there.
+        {mixture id: words in the order of the file}; mixtures without words are absent.
 
     Raises:
-        UserError: The file is missing, or a line has not the six fields with numbers from 0 on.
+        UserError: The file is missing, or a line does not have the six fields, or a number in it is negative.
     """
     table: dict[str, list[TimedWord]] = {}
     with open_text(path) as f:

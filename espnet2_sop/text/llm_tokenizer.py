@@ -1,4 +1,4 @@
-"""The LLM's tokenizer as multi-talker ASR needs it."""
+"""The LLM's tokenizer for serialized multi-talker text."""
 
 from transformers import AutoTokenizer
 
@@ -13,13 +13,16 @@ WORD_STARTS = ("\u0120", "\u2581")  # how byte-level BPE and SentencePiece write
 class LLMTokenizer:
     """Words to the ids of an LLM's tokenizer and back.
 
-    Each talker's words are tokenized alike, as if in the middle of a text, so that a word has the same ids in
-    the prompt, in the target and for every talker.
+    The words of every talker are tokenized with a space before them, so a word has the same ids in the prompt, in the
+    target and for every talker.
 
     Args:
         pretrained: Hugging Face id or folder.
         revision: Git revision of the hub repository.
-        speaker_change: An existing special token that serves as `<sc>`.
+        speaker_change: An existing special token that is used as `<sc>`.
+
+    Raises:
+        UserError: The tokenizer cannot be loaded, or lacks this token or an end of sequence.
     """
 
     def __init__(self, pretrained: str, revision: str = "main", speaker_change: str = "<|reserved_special_token_0|>"):
@@ -33,19 +36,19 @@ class LLMTokenizer:
         self.vocab_size = len(self.hf)
 
     def encode(self, words: str) -> list[int]:
-        """Words of one talker -> ids without special tokens."""
+        """Words of one talker to ids without special tokens."""
         return self.hf.encode(f" {words.strip()}", add_special_tokens=False) if words.strip() else []
 
     def decode(self, ids: list[int]) -> str:
-        """Ids of one talker -> words on one line, one space between them; special tokens are dropped."""
+        """Ids of one talker to words on one line, one space between them; special tokens are dropped."""
         return " ".join(self.hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).split())
 
     def pieces(self, ids: list[int]) -> list[str]:
-        """The tokens as the vocabulary spells them, e.g. with a mark where a word starts."""
+        """The tokens as they are spelled in the vocabulary, with its mark at the start of a word."""
         return self.hf.convert_ids_to_tokens(ids)
 
     def encode_serialized(self, text: str) -> list[int]:
-        """`a b <sc> c` -> ids of a b, sc, ids of c, end of sequence."""
+        """Serialized text `a b <sc> c` to ids: those of a b, `<sc>`, those of c, end of sequence."""
         talkers = [self.encode(words) for words in split_talkers(text)]
         return join(talkers, self.sc_id) + [self.eos_id]
 
@@ -62,7 +65,7 @@ class LLMTokenizer:
         return talkers
 
     def decode_serialized(self, ids: list[int]) -> str:
-        """Ids of serialized text -> text; talkers without words leave no trace."""
+        """Ids of serialized text to text; talkers without words are left out."""
         texts = [self.decode(tokens) for tokens in self.split(ids)]
         return f" {SC} ".join(text for text in texts if text)
 
@@ -72,9 +75,17 @@ class LLMTokenizer:
 
 
 def build_tokenizer(llm_conf: dict) -> LLMTokenizer:
-    """The tokenizer that a configuration's `llm_conf` names: `tokenizer`, a folder, if there is one, else the LLM's.
+    """Loads the tokenizer that a configuration names.
 
-    Keys of other parts are passed over.
+    Args:
+        llm_conf: `tokenizer` (a folder) is taken if it is there, otherwise `pretrained`; also `revision` and
+            `speaker_change`. Other keys are ignored.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        UserError: `pretrained` is missing, a value is not text, or the tokenizer cannot be loaded.
     """
     if not llm_conf.get("pretrained"):
         raise UserError(f"{OPTION} is missing: give the Hugging Face id or folder of a causal LM")
@@ -86,7 +97,15 @@ def build_tokenizer(llm_conf: dict) -> LLMTokenizer:
 
 
 def join(parts: list[list[int]], separator: int) -> list[int]:
-    """Concatenates id lists with the separator between them; empty parts leave no trace."""
+    """Concatenates lists of ids with a separator between them.
+
+    Args:
+        parts: Ids of each talker; empty lists are left out.
+        separator: Id that is put between two lists.
+
+    Returns:
+        One list of ids.
+    """
     joined: list[int] = []
     for part in filter(None, parts):
         joined += [separator, *part] if joined else part

@@ -7,10 +7,10 @@ APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "
 
 
 def librispeech_style(text: str) -> str:
-    """Upper-case words and single spaces; the only sign that is kept is the apostrophe inside a word.
+    """Upper-case words with single spaces between them; apostrophes inside words are kept.
 
-    Hyphens and other signs become spaces. Digits stay, as how they are spoken depends on the language and the
-    corpus; `has_digits` finds them.
+    Hyphens and all other signs become spaces. Digits are kept, because their spoken form depends on the language and
+    the corpus; `has_digits` finds them.
 
     >>> librispeech_style("Well-known, it's the dogs\u2019 'home'... \u00e9t\u00e9!")
     "WELL KNOWN IT'S THE DOGS HOME \u00c9T\u00c9"
@@ -21,5 +21,5 @@ def librispeech_style(text: str) -> str:
 
 
 def has_digits(text: str) -> bool:
-    """Whether numbers are left that should be spelt out."""
+    """Whether the text has digits, which should be spelled out."""
     return any(character.isdigit() for character in text)

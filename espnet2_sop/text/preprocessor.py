@@ -9,12 +9,12 @@ from espnet2_sop.text.vocabulary import TalkerVocabulary
 
 
 class SerializedTextPreprocessor:
-    """Called by ESPnet's dataset for each mixture. Texts become lower case: LibriSpeech has capitals, LLMs do not.
+    """Called by ESPnet's dataset for each mixture. Texts become lower case, because LibriSpeech's are in capitals.
 
     Args:
         tokenizer: The LLM's, for the serialized target.
         vocabulary: Of the CTC heads, for the target of each talker slot.
-        num_talkers: Talker slots S; slots without a talker get an empty target.
+        num_talkers: Talker slots S; a slot without a talker has the empty target.
     """
 
     def __init__(self, tokenizer: LLMTokenizer, vocabulary: TalkerVocabulary, num_talkers: int):
@@ -23,9 +23,18 @@ class SerializedTextPreprocessor:
         self.num_talkers = num_talkers
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
-        """Replaces the string `text` by ids (U,) and adds `text_spk1` .. `text_spkS` (U_i,).
+        """Turns the texts of one mixture into ids.
 
-        Talkers alone (T, talkers) become (T, S), silent in slots without one.
+        Args:
+            uid: Id of the mixture, for messages.
+            data: Values of the mixture by name: `text` (serialized text) and, if present, `talkers` (T, talkers).
+
+        Returns:
+            The data with ids (U,) as `text`, ids (U_i,) as `text_spk1` ... `text_spkS`, and `talkers` padded with
+            silence to (T, S).
+
+        Raises:
+            UserError: The mixture has more talkers than the model has slots.
         """
         if "text" not in data:
             return data

@@ -13,7 +13,7 @@ def split_talkers(text: str) -> list[str]:
     """Serialized text to one transcript per talker.
 
     Args:
-        text: Serialized text, possibly a model's, with spaces missing or doubled around `<sc>`.
+        text: Serialized text; spaces around `<sc>` may be missing or doubled.
 
     Returns:
         The transcripts in order, words one space apart; talkers without words are dropped, so "" gives [].
@@ -35,10 +35,17 @@ def serialize(talkers: Iterable[str]) -> str:
 
 
 def words_of_talker(text: str, where: object) -> str:
-    """The words of one talker, one space apart.
+    """The words of one talker with single spaces between them.
+
+    Args:
+        text: Words of one talker.
+        where: File and line, for the message.
+
+    Returns:
+        The text with single spaces.
 
     Raises:
-        UserError: `<sc>` is among them; `where` says where.
+        UserError: `<sc>` is in the text.
     """
     if SC in text:
         raise UserError(f"{where}: {SC} in the words of one talker: {text!r}; it stands between talkers only")
@@ -46,7 +53,7 @@ def words_of_talker(text: str, where: object) -> str:
 
 
 class _Punctuation(dict[int, str]):
-    """Table for `str.translate`, filled as characters come: one apostrophe, no other punctuation or symbol."""
+    """Table for `str.translate`, filled on demand: one kind of apostrophe; other punctuation and symbols are spaces."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -58,13 +65,13 @@ _PUNCTUATION = _Punctuation({ord(mark): "'" for mark in "'\u2019\u02bc"})
 
 
 def normalize(text: str) -> str:
-    """The one normalisation that reference and hypothesis pass before they are scored, see `NORMALIZATION`.
+    """Normalises a transcript before scoring, reference and hypothesis alike; see `NORMALIZATION`.
 
     Args:
-        text: Transcript of one talker (split first: `<sc>` would lose its brackets).
+        text: Transcript of one talker, without `<sc>`, whose brackets would be removed.
 
     Returns:
-        The words to be scored, one space apart; applying it again changes nothing.
+        The words to be scored, one space between them. Normalising them again changes nothing.
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
     words = (word.strip("'") for word in text.translate(_PUNCTUATION).split())

@@ -69,7 +69,16 @@ class SentencePieceVocabulary:
 
     @staticmethod
     def train(texts: list[str], size: int, folder: Path) -> None:
-        """Trains a unigram model of at most `size` pieces into `folder/spm.model`."""
+        """Trains a unigram model.
+
+        Args:
+            texts: Transcripts, one talker each.
+            size: Most pieces.
+            folder: Folder of `spm.model`, which is written.
+
+        Raises:
+            UserError: SentencePiece cannot make a model of this size.
+        """
         import sentencepiece
 
         part = folder / "spm.part"
@@ -91,13 +100,19 @@ class SentencePieceVocabulary:
 
 
 def character_tokens(texts: list[str]) -> list[str]:
-    """Token list for ESPnet: its special symbols, `<sc>`, and the characters of the texts in order of their codes."""
+    """Token list for ESPnet: its special symbols, `<sc>`, and the characters of the texts in order of code point."""
     characters = sorted(set().union(*texts) - {" "})
     return ["<blank>", "<unk>", SC, "<space>", *characters, "<sos/eos>"]
 
 
 def save_vocabulary(folder: str | Path, kind: str, pieces: list[str]) -> None:
-    """Writes `tokens.txt` (one token a line, for people and for ESPnet) and, last, `vocabulary.json`."""
+    """Writes `tokens.txt` (one token per line, for people and for ESPnet) and, last, `vocabulary.json`.
+
+    Args:
+        folder: Folder to write to.
+        kind: One of KINDS.
+        pieces: Tokens in order of id.
+    """
     folder = Path(folder)
     with atomic_write(folder / "tokens.txt") as f:
         f.writelines(str(piece).replace("\n", "\\n") + "\n" for piece in pieces)
@@ -116,11 +131,14 @@ def read_vocabulary_info(folder: str | Path) -> dict[str, Any]:
 
 
 def load_vocabulary(folder: str | Path, llm_tokenizer) -> TalkerVocabulary:
-    """Opens what `espnet2-sop vocab` made.
+    """Opens a vocabulary made by `espnet2-sop vocab`.
 
     Args:
-        folder: Holds vocabulary.json and, for SentencePiece, spm.model.
-        llm_tokenizer: The model's LLMTokenizer, which is the vocabulary of kind `llm`.
+        folder: Folder with vocabulary.json and, for SentencePiece, spm.model.
+        llm_tokenizer: The model's LLMTokenizer, which is itself the vocabulary of kind `llm`.
+
+    Returns:
+        The vocabulary of the CTC heads.
 
     Raises:
         UserError: The folder holds no vocabulary, or one of another LLM.

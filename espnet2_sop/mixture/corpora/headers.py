@@ -15,7 +15,7 @@ CHUNK = 256  # files a thread reads at once
 
 
 def _known(cache: Path) -> dict[tuple[str, int, int], int]:
-    """{(path, bytes, time of change in ns): samples}; what cannot be understood is left out."""
+    """{(path, bytes, time of change in ns): samples}; broken lines are ignored."""
     table = {}
     if cache.is_file():
         with (
@@ -37,7 +37,7 @@ def read_lengths(paths: Iterable[str], cache: str | Path | None = None) -> dict[
 
     Args:
         paths: Audio files.
-        cache: File that remembers lengths by path, size and time of change, so that headers are read once only.
+        cache: File that keeps lengths by path, size and time of change, so that headers are read only once.
 
     Returns:
         {path: samples}.

@@ -29,7 +29,7 @@ def read_wav_scp(path: Path) -> dict[str, str]:
 
 
 def _as_files(scp: Path, recordings: dict[str, str], folder: Path | None) -> dict[str, str]:
-    """The recordings with the file that has the output of a command in its place."""
+    """The recordings, each command replaced by the file of its output."""
     commands = {}
     for number, (name, value) in enumerate(recordings.items(), 1):
         if isinstance(value, Command):

@@ -37,14 +37,18 @@ def _audio_file(where: str, recording: dict[str, Any]) -> str:
 
 
 def read_lhotse(recordings: str | Path, supervisions: str | Path) -> list[Span]:
-    """Reads two manifests, `recordings.jsonl[.gz]` and `supervisions.jsonl[.gz]`.
+    """Reads two lhotse manifests.
+
+    Args:
+        recordings: `recordings.jsonl` or `recordings.jsonl.gz`.
+        supervisions: `supervisions.jsonl` or `supervisions.jsonl.gz`.
 
     Returns:
         One utterance for each supervision, in the order of the file.
 
     Raises:
-        UserError: Broken JSON (with its line), keys missing, a recording that is not one audio file or that is unknown,
-            a supervision without text or speaker, or audio files that are missing (all are named).
+        UserError: Broken JSON (with its line), keys missing, a recording that is unknown or not in one audio file, a
+            supervision without text or speaker, or audio files missing (all are named).
     """
     recordings, supervisions = Path(recordings), Path(supervisions)
     files = {record["id"]: _audio_file(where, record) for where, record in _records(recordings, ("id", "sources"))}

@@ -38,7 +38,7 @@ class Metadata:
 
     @property
     def offsets(self) -> list[str]:
-        """Names of the offset columns of talkers 2, 3, ...: `offset` (or `offset1`) of two, `offset1`, ... of more."""
+        """Offset columns of talkers 2, 3, ...: `offset` (or `offset1`) for two talkers, `offset1`, ... for more."""
         if self.num_talkers == 2 and ("offset" in self.header or "offset1" not in self.header):
             return ["offset"]
         return [f"offset{i}" for i in range(1, self.num_talkers)]
@@ -48,7 +48,15 @@ class Metadata:
         return f"{self.path}, line {index + 2}"
 
     def need(self, columns: Sequence[str], why: str = "") -> None:
-        """Raises a UserError that names those columns which are not there."""
+        """Requires columns.
+
+        Args:
+            columns: Names.
+            why: End of the message; the columns that the file has when not given.
+
+        Raises:
+            UserError: Names the missing columns.
+        """
         if missing := [name for name in columns if name not in self.header]:
             raise UserError(
                 f"{self.path}: missing column {', '.join(missing)}" + (why or f"; columns are {', '.join(self.header)}")
@@ -59,8 +67,8 @@ def read_metadata(path: str | Path) -> Metadata:
     """Reads a LibriMix metadata CSV.
 
     Raises:
-        UserError: No columns of talkers or ids, no rows, a row with too few or too many values, a mixture_ID with
-            blanks or twice.
+        UserError: No columns of talkers or ids, no rows, a row with too few or too many values, a mixture_ID that has
+            blanks or is duplicated.
     """
     path = Path(path)
     with open_text(path) as f:
@@ -96,7 +104,7 @@ def _number(row: dict[str, str], column: str, where: str) -> float:
 
 
 def _onset(row: dict[str, str], column: str, where: str) -> float:
-    """An offset, cut down to whole samples as ESPnet's script does."""
+    """An offset, truncated to whole samples as in ESPnet's script."""
     offset = _number(row, column, where)
     if offset < 0:
         raise UserError(f"{where}: column {column!r} must not be negative, got {offset}")
@@ -121,7 +129,7 @@ def _mixtures(
 
 
 def _check_files(tables: Sequence[Metadata], files: Sequence[str], listing: Path | None) -> None:
-    """Writes what is missing to `listing` and raises; removes an old `listing` if nothing is."""
+    """Writes missing files to `listing` and raises; removes an old `listing` if none are missing."""
     missing = [path for path in files if not os.path.isfile(path)]
     if listing is not None and not missing:
         listing.unlink(missing_ok=True)
@@ -141,7 +149,7 @@ def _check_files(tables: Sequence[Metadata], files: Sequence[str], listing: Path
 
 
 def _tables(csv_paths: Sequence[str | Path], noisy: bool) -> list[Metadata]:
-    """The CSVs, with all columns that are needed."""
+    """Reads the CSVs and requires the columns that are needed."""
     tables = [read_metadata(path) for path in csv_paths]
     for table in tables:
         table.need(["noise_path", "noise_gain"] if noisy else [])
@@ -181,19 +189,19 @@ def read_librimix(
         csv_paths: The CSVs. With several of them, or both conditions, ids get a prefix such as `2mix-noisy_`.
         speech_root: LibriSpeech folder, to which source paths are relative.
         noise_root: WHAM noise folder, to which noise paths are relative; needed if noisy.
-        condition: "clean" leaves the noise out, "noisy" adds it, "both" gives each mixture twice.
+        condition: "clean" without noise, "noisy" with it, "both" gives each mixture twice.
         mode: "max" or "min".
-        noise_augmented: Folder in which noises of changed speed are made where noise_root has the plain ones only.
-        missing_list: File in which all missing audio files are listed.
-        length_cache: File that remembers the lengths of the sources.
+        noise_augmented: Folder for noises of changed speed that are not in noise_root and are made from the plain ones.
+        missing_list: File to which the names of all missing audio files are written.
+        length_cache: File that caches the lengths of the sources.
         nj: Processes that make noises.
 
     Returns:
         Mixtures in the order of the CSVs, their sources in order of onset.
 
     Raises:
-        UserError: A column is missing, a value is not a number, a mixture_ID comes twice, audio files are
-            missing (all are counted) or unusable, or audio has no text.
+        UserError: A column is missing, a value is not a number, a mixture_ID is duplicated, audio files are missing
+            (all are counted) or unusable, or audio has no text.
     """
     conditions = CONDITIONS if condition == "both" else (condition,)
     if condition != "both" and condition not in CONDITIONS:
@@ -219,12 +227,28 @@ def read_librimix(
 
 
 def with_prefix(mixtures: list[Mixture], condition: str) -> list[Mixture]:
-    """The mixtures with ids like `2mix-noisy_ID`."""
+    """Adds number of talkers and condition to the ids.
+
+    Args:
+        mixtures: Mixtures.
+        condition: "clean" or "noisy".
+
+    Returns:
+        The mixtures with ids such as `2mix-noisy_ID`.
+    """
     return [dataclasses.replace(m, id=f"{m.num_talkers}mix-{condition}_{m.id}") for m in mixtures]
 
 
 def at_speeds(mixtures: Sequence[Mixture], speeds: Sequence[float]) -> list[Mixture]:
-    """Each mixture at each speed; ids of speeds other than 1 get a prefix such as `sp0.9-`, as ESPnet's."""
+    """Speed perturbation as in ESPnet.
+
+    Args:
+        mixtures: Mixtures at speed 1.
+        speeds: Playing speeds; 1.1 makes a mixture 10 % shorter.
+
+    Returns:
+        Each mixture at each speed; ids of speeds other than 1 have a prefix such as `sp0.9-`.
+    """
     return [
         m if speed == 1 else dataclasses.replace(m, id=f"sp{speed:g}-{m.id}", speed=speed)
         for speed in speeds

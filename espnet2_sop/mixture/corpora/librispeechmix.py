@@ -17,7 +17,7 @@ TALKER_KEYS = {"wavs": str, "texts": str, "speakers": str, "delays": NUMBER}  # 
 
 
 def _record(where: str, record: Any) -> dict[str, Any]:
-    """A line of a list after checking the keys that are used; others (genders, speaker_profile, ...) may be there."""
+    """A line of a list after a check of the keys that are used; others (genders, speaker_profile, ...) are ignored."""
     if not isinstance(record, dict) or (missing := [key for key in ("id", *TALKER_KEYS) if key not in record]):
         what = f"without the key {', '.join(map(repr, missing))}" if isinstance(record, dict) else "that is no object"
         raise UserError(f"{where}: a mixture {what}; needed are id, {', '.join(TALKER_KEYS)}")
@@ -38,7 +38,7 @@ def _record(where: str, record: Any) -> dict[str, Any]:
 
 
 def _audio_file(root: Path, wav: str) -> Path:
-    """A source as it lies below the LibriSpeech folder: the lists say .wav, LibriSpeech has .flac."""
+    """Path of a source below the LibriSpeech folder: the lists name .wav files, LibriSpeech has .flac."""
     path = root / wav
     return path if os.path.isfile(path) or not path.name else path.with_suffix(".flac")
 
@@ -57,8 +57,8 @@ def read_librispeechmix(path: str | Path, speech_root: str | Path) -> list[Mixtu
     """Reads one list, such as `test-clean-2mix.jsonl`.
 
     Mixtures are as the generator of LibriSpeechMix (`utils/mix_wavs.py`) makes them: a talker starts after
-    `int(16000 * delay)` samples, sources are summed as they are, and 16 bits cut off what is too loud. Ids lose the
-    folder in front of them (`test-clean-2mix/`).
+    `int(16000 * delay)` samples, sources are summed without gains, and the sum is clipped to 16 bits. The folder at the
+    start of ids (`test-clean-2mix/`) is removed.
 
     Args:
         path: The list, JSON Lines.
@@ -69,7 +69,7 @@ def read_librispeechmix(path: str | Path, speech_root: str | Path) -> list[Mixtu
 
     Raises:
         UserError: Broken JSON (with its line), keys missing or wrong, audio files missing (all are counted) or of
-            another length than the list says, an id that comes twice.
+            another length than in the list, or a duplicate id.
     """
     records = [(where, _record(where, record)) for where, record in read_json_lines(path)]
     root = Path(speech_root)

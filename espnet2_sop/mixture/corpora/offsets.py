@@ -1,4 +1,4 @@
-"""Start offsets for LibriMix metadata that have none."""
+"""Start offsets for LibriMix metadata without them."""
 
 import csv
 import hashlib
@@ -12,10 +12,19 @@ RANGES = ((1.0, 1.5), (2.5, 3.0))  # s after the start of talker 1, for talkers 
 
 
 def draw_offset(seed: int, mixture_id: str, talker: int) -> float:
-    """Start of a talker (2 or 3) in seconds after the start of talker 1, drawn from U(1.0, 1.5) or U(2.5, 3.0).
+    """Draws the start of a talker from U(1.0, 1.5) or U(2.5, 3.0) seconds after the start of talker 1.
 
-    The first 8 bytes of SHA-256 of "SEED MIXTURE_ID TALKER", as a number from 0 to 1, choose the place in the range:
-    the same on every machine, whatever else is drawn. Ranges: ESPnet's Libri2Mix, and the SOP paper for talker 3.
+    The first 8 bytes of SHA-256 of "SEED MIXTURE_ID TALKER", read as a number from 0 to 1, give the place in the range.
+    The result is the same on every machine and independent of other draws. Ranges: ESPnet's Libri2Mix for talker 2, the
+    SOP paper for talker 3.
+
+    Args:
+        seed: Seed.
+        mixture_id: Id of the mixture.
+        talker: 2 or 3.
+
+    Returns:
+        Seconds.
     """
     low, high = RANGES[talker - 2]
     digest = hashlib.sha256(f"{seed} {mixture_id} {talker}".encode()).digest()
@@ -23,12 +32,20 @@ def draw_offset(seed: int, mixture_id: str, talker: int) -> float:
 
 
 def draw_offsets(csv_path: str | Path, out: str | Path, seed: int) -> int:
-    """Copies a LibriMix metadata CSV with offsets drawn for all rows; returns their number.
+    """Copies a LibriMix metadata CSV and adds offsets to all rows.
 
-    New columns come last: `offset` with two talkers (as ESPnet's), `offset1` and `offset2` with three.
+    The new columns are the last ones: `offset` with two talkers (as in ESPnet), `offset1` and `offset2` with three.
+
+    Args:
+        csv_path: CSV without offsets.
+        out: CSV to write.
+        seed: Seed of `draw_offset`.
+
+    Returns:
+        Number of rows.
 
     Raises:
-        UserError: The CSV has mistakes, offsets already, or another number of talkers.
+        UserError: The CSV has mistakes, has offsets already, or has not two or three talkers.
     """
     metadata = read_metadata(csv_path)
     if not 2 <= metadata.num_talkers <= len(RANGES) + 1:

@@ -1,4 +1,4 @@
-"""Real conversations as mixtures: recordings cut where nobody speaks."""
+"""Real conversations as mixtures: recordings are cut at silences."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -18,8 +18,8 @@ class RegionConfig:
     """How recordings are cut.
 
     Attributes:
-        max_pause: Utterances belong to one region if they overlap, or are no more than so many seconds apart.
-        max_duration: Longer regions are cut again, in seconds.
+        max_pause: Utterances that overlap or are at most this many seconds apart belong to one region.
+        max_duration: Longest region in seconds; longer ones are cut again.
         max_talkers: Regions with more talkers are left out.
     """
 
@@ -60,7 +60,7 @@ def _split(parts: Sequence[Part], is_cut: list[bool]) -> list[list[Part]]:
 
 
 def _fitting(parts: list[Part], limit: int) -> tuple[list[list[Part]], list[list[Part]]]:
-    """Cuts a region at its longest silences until no part is over the limit: (those, those that cannot be cut)."""
+    """Cuts a region at its longest silences until each part is within the limit: (those, parts without silence)."""
     good, bad, waiting = [], [], [parts]
     while waiting:
         region = waiting.pop()
@@ -94,9 +94,9 @@ def cut_regions(spans: Sequence[Span], config: RegionConfig) -> tuple[list[Mixtu
     """Cuts recordings into mixtures.
 
     A region is a group of utterances that overlap or are close to each other; it starts with its first utterance and
-    ends with its last. One over `max_duration` is cut at its longest silence, again and again; where there is none, it
-    is left out. A talker who speaks several times in a region is one source: words in order of time, onset of the
-    first.
+    ends with its last. A region over `max_duration` is cut at its longest silence until all parts are short enough; a
+    part without silence is left out. A talker who speaks several times in a region is one source: the words in order of
+    time, the onset of the first.
 
     Args:
         spans: Utterances with words, start and end.
@@ -104,11 +104,10 @@ def cut_regions(spans: Sequence[Span], config: RegionConfig) -> tuple[list[Mixtu
 
     Returns:
         Mixtures that are read from the recordings, sorted by id (`RECORDING-START-END` in hundredths of a second), and
-        how many regions were left out, by reason.
+        {reason: number of regions left out}.
 
     Raises:
-        UserError: A segment without times or behind the end of its recording, or a speaker who speaks twice at the
-            same time.
+        UserError: A segment has no times or is behind the end of its recording, or segments of one speaker overlap.
     """
     if untimed := [span for span in spans if span.start is None]:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Utterances as parts of recordings: what Kaldi, lhotse and STM files say before any audio is read."""
+"""Utterances as parts of recordings, as described by Kaldi, lhotse and STM files."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from espnet2_sop.text.serialized import words_of_talker
 
 TEXT_STYLES = ("as_is", "librispeech")
 SHOWN = 10  # names in a message
-OVERSHOOT = 0.1  # seconds by which a rounded end may lie behind that of the recording
+OVERSHOOT = 0.1  # seconds by which a rounded end may be behind the end of the recording
 CACHE_BYTES = 256 * 2**20
 
 
@@ -43,7 +43,19 @@ class Span:
 
 
 def seconds(start: str | float, end: str | float, where: str) -> tuple[float, float]:
-    """Start and end as numbers; not numbers, or no time between them, is a UserError."""
+    """Start and end of an utterance as numbers.
+
+    Args:
+        start: Seconds.
+        end: Seconds.
+        where: "file, line n", for messages.
+
+    Returns:
+        Start and end in seconds.
+
+    Raises:
+        UserError: They are not numbers, or not 0 <= start < end.
+    """
     try:
         low, high = float(start), float(end)
     except (TypeError, ValueError, OverflowError):
@@ -54,29 +66,38 @@ def seconds(start: str | float, end: str | float, where: str) -> tuple[float, fl
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message: all, or the first ten and how many more there are."""
+    """Names for a message: all, or the first ten and the number of others."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 def require_files(where: str | Path, paths: Iterable[str], hint: str) -> None:
-    """Raises one UserError for all files that are missing."""
+    """Requires audio files to exist.
+
+    Args:
+        where: File that names them, for the message.
+        paths: Audio files.
+        hint: End of the message: what to check.
+
+    Raises:
+        UserError: Names all missing files.
+    """
     if missing := [path for path in dict.fromkeys(paths) if not audio_exists(path)]:
         raise UserError(f"{where}: {len(missing)} audio file(s) are missing: {listed(missing)}; {hint}")
 
 
 def style_texts(spans: Sequence[Span], style: str) -> list[Span]:
-    """Spans with words, their texts as the style says.
+    """Brings texts into one style and leaves out spans without words.
 
     Args:
         spans: As read.
-        style: "as_is" only makes blanks single; "librispeech" gives upper-case words and apostrophes.
+        style: "as_is" only reduces blanks to single spaces; "librispeech" gives upper-case words and apostrophes.
 
     Returns:
-        Spans without those that have no words (left).
+        The spans that have words.
 
     Raises:
-        UserError: Nothing is left, `<sc>` is in a text, or there are digits in "librispeech" style.
+        UserError: No span has words, `<sc>` is in a text, or a text has digits in style "librispeech".
     """
     changed = [dataclasses.replace(span, text=words_of_talker(span.text, span.where)) for span in spans]
     if style == "librispeech":
@@ -93,10 +114,17 @@ def style_texts(spans: Sequence[Span], style: str) -> list[Span]:
 
 
 def sample_range(span: Span, total: int) -> tuple[int, int]:
-    """First sample of a span and the one after its last; `total`: samples of its recording.
+    """Place of a span in its recording.
+
+    Args:
+        span: Utterance.
+        total: Samples of the recording.
+
+    Returns:
+        First sample, and the sample behind the last.
 
     Raises:
-        UserError: It ends more than 0.1 s behind the end of the recording, or starts there.
+        UserError: The span starts behind the end of the recording, or ends more than 0.1 s behind it.
     """
     if span.start is None or span.end is None:
         return 0, total
@@ -110,7 +138,7 @@ def sample_range(span: Span, total: int) -> tuple[int, int]:
 
 
 def lengths(spans: Iterable[Span]) -> Mapping[str, int]:
-    """Samples of each recording, from its header: {path: samples}."""
+    """{path: samples} of each recording, from its header."""
     return {path: num_samples(path) for path in dict.fromkeys(span.path for span in spans)}
 
 
@@ -121,7 +149,7 @@ def pool_of_spans(spans: Sequence[Span]) -> list[Utterance]:
         The utterances, sorted by id.
 
     Raises:
-        UserError: A recording cannot be used or is silent, a span ends behind it, or an id comes twice.
+        UserError: A recording cannot be used, a span is silent or ends behind its recording, or an id is duplicated.
     """
     reader, total, pool = AudioReader(CACHE_BYTES), lengths(spans), {}
     for span in sorted(spans, key=lambda span: (span.path, span.start or 0)):  # one recording after the other

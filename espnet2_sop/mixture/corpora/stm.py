@@ -1,4 +1,4 @@
-"""STM files: who said what, and when, in long recordings."""
+"""STM files: segments of long recordings with speaker, times and words."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def _recordings(folder: Path) -> dict[str, str]:
 
 
 def read_stm(path: str | Path, audio: str | Path) -> list[Span]:
-    """Reads an STM file: `recording channel speaker start end [<labels>] words` a line, `;;` starts a comment.
+    """Reads an STM file with lines `recording channel speaker start end [<labels>] words`; `;;` starts a comment.
 
     Segments that are marked as not to be scored are left out.
 
@@ -28,9 +28,11 @@ def read_stm(path: str | Path, audio: str | Path) -> list[Span]:
         path: The STM file.
         audio: Folder with the recordings, each named as in the STM, with an extension.
 
+    Returns:
+        One utterance for each segment, in the order of the file.
+
     Raises:
-        UserError: A line with too few columns or wrong times, an RTTM file, or recordings that are missing (all are
-            named).
+        UserError: A line with too few columns or wrong times, an RTTM file, or recordings missing (all are named).
     """
     path, files, spans = Path(path), _recordings(Path(audio)), []
     for where, line, recording, speaker, start, end, words in stm_segments(path):

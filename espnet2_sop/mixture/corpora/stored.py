@@ -1,4 +1,4 @@
-"""Mixtures as WAV files, for those who would rather read them than mix them again in every epoch."""
+"""Mixtures stored as WAV files, for trainings that read them instead of mixing them in every epoch."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from espnet2_sop.mixture.manifest import Mixture, Recording
 from espnet2_sop.mixture.parallel import run
 from espnet2_sop.mixture.render import render
 
-INDEX = ".stored"  # in the folder of the WAVs: "id digest" of each that is whole
+INDEX = ".stored"  # in the folder of the WAVs: "id digest" of each complete file
 
 
 def _digest(mixture: Mixture) -> str:
@@ -38,10 +38,10 @@ def _store(mixture: Mixture, folder: Path) -> str:
 def store_mixtures(mixtures: Sequence[Mixture], folder: str | Path, nj: int = 1) -> list[Mixture]:
     """Renders mixtures to `folder/ID.wav`, 16 bits.
 
-    Called again after an interruption, it renders only what is not there yet, or was another mixture.
+    Called again after an interruption, it renders only files that are missing or belong to a changed mixture.
 
     Args:
-        mixtures: What to render; their ids are unique.
+        mixtures: Mixtures with unique ids.
         folder: Folder of the WAVs of one data directory.
         nj: Number of processes.
 

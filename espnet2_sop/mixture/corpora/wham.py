@@ -1,4 +1,4 @@
-"""WHAM noises, and those of changed speed that LibriMix adds to its training set."""
+"""WHAM noises, and the noises of changed speed that LibriMix adds for training."""
 
 import dataclasses
 import os
@@ -29,7 +29,7 @@ class Noises:
 
     Attributes:
         paths: {noise_path of the CSV: audio file}.
-        new: Those of the audio files that have to be made.
+        new: The audio files that have to be made.
     """
 
     paths: dict[str, str]
@@ -37,12 +37,12 @@ class Noises:
 
     @property
     def needed(self) -> list[str]:
-        """The files that have to be there before anything is made."""
+        """The files that must exist before new noises are made."""
         made = {noise.path for noise in self.new}
         return [path for path in self.paths.values() if path not in made] + [noise.plain for noise in self.new]
 
     def make(self, nj: int = 1) -> None:
-        """Makes the new noises in nj processes; each is written whole or not at all."""
+        """Makes the new noises in nj processes; each file is written completely or not at all."""
         for _ in run(_make, self.new, nj, "noises of changed speed"):
             pass
 
@@ -51,14 +51,18 @@ def find_noises(names: Iterable[str], root: str | Path, augmented: str | Path | 
     """Finds noises below a WHAM folder, with or without those of changed speed.
 
     LibriMix trains with 20,000 noises of WHAM and the same at speeds 0.8 and 1.2: `tr/NAMEsp08.wav` and
-    `tr/NAMEsp12.wav`, the first channel of `tr/NAME.wav` after SoX's `speed` (augment_train_noise.py), written beside
-    them. Where they are not, they can be made in another folder by `change_speed`, whose resampler is SoX's own as a
-    library: noises have the same length, and differ by 3 steps of 16 bits at most (0.05 on average) from SoX 14.4.
+    `tr/NAMEsp12.wav`, the first channel of `tr/NAME.wav` after SoX's `speed` (augment_train_noise.py), in the same
+    folder. If they are missing, `change_speed` can make them in another folder. It uses the resampler of SoX as a
+    library: the noises have the same length and differ from those of SoX 14.4 by at most 3 steps of 16 bits (0.05 on
+    average).
 
     Args:
-        names: Names relative to `root`, as a metadata CSV has them.
+        names: Names relative to `root`, as in a metadata CSV.
         root: WHAM noise folder.
-        augmented: Folder in which noises of changed speed are, or are to be made, that `root` lacks; None makes none.
+        augmented: Folder for noises of changed speed that `root` lacks; None makes none.
+
+    Returns:
+        The audio file of each name, and those that have to be made.
     """
     paths, new = {}, []
     for name in names:

@@ -1,4 +1,4 @@
-"""Synthetic ambient noises: a stand-in where no recorded ones are at hand."""
+"""Synthetic ambient noises, for use where no recorded ones are available."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,26 +16,62 @@ Generator = np.random.Generator
 
 
 def shaped(rng: Generator, length: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Gaussian noise (length,) with the magnitude response `gain(frequencies in Hz)`."""
+    """Gaussian noise with a given spectrum.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        gain: Magnitude response: frequencies in Hz to factors.
+
+    Returns:
+        (length,) float.
+    """
     spectrum = np.fft.rfft(rng.standard_normal(length))
     frequency = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
     return np.fft.irfft(spectrum * gain(np.maximum(frequency, 20.0)), length)
 
 
 def slow(rng: Generator, length: int, rate: float) -> np.ndarray:
-    """A smooth random curve (length,) in [0, 1] with about `rate` turns a second."""
+    """A smooth random curve.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        rate: Turning points per second, about.
+
+    Returns:
+        (length,) float, from 0 to 1.
+    """
     knots = rng.random(max(3, round(length / SAMPLE_RATE * rate) + 1))
     return np.interp(np.linspace(0, len(knots) - 1, length), np.arange(len(knots)), knots)
 
 
 def coloured(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
-    """Noise (length,) whose spectrum falls with the frequency, between pink and brown."""
+    """Noise whose spectrum falls with the frequency, between pink and brown.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        _: Voices, which this kind does not use.
+
+    Returns:
+        (length,) float.
+    """
     slope = rng.uniform(0.5, 1.0)  # of the amplitude: 0.5 is pink, 1 is brown
     return shaped(rng, length, lambda f: f**-slope) * (0.6 + 0.4 * slow(rng, length, 0.5))
 
 
 def hum(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
-    """Harmonics of the mains (length,) above a low rumble."""
+    """Harmonics of the mains frequency and a low rumble.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        _: Voices, which this kind does not use.
+
+    Returns:
+        (length,) float.
+    """
     time = np.arange(length) / SAMPLE_RATE
     base = rng.choice([50.0, 60.0]) * rng.uniform(0.995, 1.005)
     tones = [np.sin(2 * np.pi * (k * base * time + rng.random())) / k ** rng.uniform(0.7, 1.4) for k in range(1, 25)]
@@ -44,7 +80,16 @@ def hum(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def bands(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
-    """Five bands (length,) that swell and fade, each at its own pace."""
+    """Five frequency bands whose levels rise and fall at different rates.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        _: Voices, which this kind does not use.
+
+    Returns:
+        (length,) float.
+    """
     parts = []
     for centre in rng.uniform(150, 4500, size=5):
         width = centre * rng.uniform(0.1, 0.4)
@@ -54,7 +99,16 @@ def bands(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def rattle(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
-    """Bursts of clicks (length,), each click a decaying resonance."""
+    """Bursts of clicks; each click is a decaying resonance.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        _: Voices, which this kind does not use.
+
+    Returns:
+        (length,) float.
+    """
     clicks = np.zeros(length)
     for burst in rng.uniform(0, length, size=rng.integers(10, 20)):
         starts = burst + np.cumsum(rng.exponential(0.04, size=rng.integers(2, 14))) * SAMPLE_RATE
@@ -70,7 +124,16 @@ def rattle(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def engine(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
-    """Harmonics of a changing number of revolutions (length,), with a roar that pulses with them."""
+    """Harmonics of a changing engine speed, with broadband noise modulated by it.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        _: Voices, which this kind does not use.
+
+    Returns:
+        (length,) float.
+    """
     speed = rng.uniform(25, 45) * (1 + 0.3 * slow(rng, length, 0.4))  # firings a second
     phase = 2 * np.pi * np.cumsum(speed) / SAMPLE_RATE
     tones = [np.sin(k * phase + 2 * np.pi * rng.random()) * rng.uniform(0.3, 1.0) / k**0.8 for k in range(1, 31)]
@@ -79,7 +142,16 @@ def engine(rng: Generator, length: int, _: list[Path]) -> np.ndarray:
 
 
 def crowd(rng: Generator, length: int, voices: list[Path]) -> np.ndarray:
-    """The voices of many people at once (length,), played backwards so that no word is left."""
+    """Many voices at once, played backwards so that no words can be understood.
+
+    Args:
+        rng: Source of randomness.
+        length: Samples.
+        voices: Audio files of single utterances.
+
+    Returns:
+        (length,) float.
+    """
     reader, mixed = AudioReader(), np.zeros(length)
     for _ in range(CROWD):
         filled = -int(rng.integers(SAMPLE_RATE))
@@ -97,21 +169,19 @@ KINDS = {f.__name__: f for f in (coloured, crowd, engine, rattle, hum, bands)}
 
 
 def levelled(samples: np.ndarray) -> np.ndarray:
-    """Samples (T,) at LEVEL_DB, softer where the peak would pass PEAK; float32."""
+    """Scales samples (T,) to LEVEL_DB, or to the peak PEAK if that is softer; float32."""
     samples = samples - samples.mean()
     scale = 10 ** (LEVEL_DB / 20) / samples.std()
     return (samples * min(scale, PEAK / np.abs(samples).max())).astype(np.float32)
 
 
 def synthesize(seed: Sequence[int], count: int, seconds: float, voices: list[Path]) -> Iterator[tuple[str, np.ndarray]]:
-    """Synthesises noises, of each kind in turn: coloured (between pink and brown), crowd, engine, rattle, hum, bands.
-
-    A crowd is many voices at the same time, all played backwards.
+    """Synthesises noises of all kinds in turn: coloured, crowd, engine, rattle, hum, bands.
 
     Args:
-        seed: Decides everything, with the number of the noise.
-        count: How many.
-        seconds: Length of each.
+        seed: Seed; each noise is a function of it and of its number.
+        count: Number of noises.
+        seconds: Length of each in seconds.
         voices: Audio files of single utterances for the crowds.
 
     Yields:

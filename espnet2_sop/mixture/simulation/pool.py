@@ -15,7 +15,7 @@ from espnet2_sop.mixture.audio import AudioReader
 from espnet2_sop.mixture.manifest import from_dict, read_json_lines, without_none, write_json_lines
 from espnet2_sop.text.serialized import words_of_talker
 
-LOUDEST_DB = 1000  # far from any level that samples can have
+LOUDEST_DB = 1000  # limit of levels, far beyond those of real samples
 EXTENSIONS = (".flac", ".wav", ".ogg", ".opus", ".sph")
 
 
@@ -23,7 +23,7 @@ EXTENSIONS = (".flac", ".wav", ".ogg", ".opus", ".sph")
 class Utterance:
     """One utterance of one speaker; `level_db` is its RMS level in dBFS.
 
-    With `offset` it is `num_samples` samples of the file from that one on, without it the whole file.
+    With `offset` it is `num_samples` samples of the file from this sample on, without it the whole file.
     """
 
     id: str
@@ -45,7 +45,11 @@ class NoiseFile:
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """All audio files below a folder, sorted; none is a UserError."""
+    """All audio files below a folder, sorted.
+
+    Raises:
+        UserError: There is no such folder, or no audio file in it.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix in EXTENSIONS)
@@ -86,7 +90,18 @@ def text_of(path: Path) -> str:
 
 
 def level_db(samples: np.ndarray, path: str | Path) -> float:
-    """RMS level of samples (T,) in dBFS (0 dB: RMS 1), rounded to 0.01 dB; silence is a UserError naming `path`."""
+    """RMS level.
+
+    Args:
+        samples: (T,) float.
+        path: Their file, for the message.
+
+    Returns:
+        dBFS (0 dB is RMS 1), rounded to 0.01 dB.
+
+    Raises:
+        UserError: The samples are silent.
+    """
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     if power <= 0:
         raise UserError(f"{path}: the audio file is silent; remove it")
@@ -97,8 +112,7 @@ def build_pool(speech_root: str | Path, subset: str) -> list[Utterance]:
     """All utterances of one subset of a LibriSpeech-style folder.
 
     Args:
-        speech_root: Folder with the subsets; `subset/speaker/chapter/speaker-chapter-number.ext` and
-            `*.trans.txt` lie below it.
+        speech_root: Folder with the subsets: `subset/speaker/chapter/speaker-chapter-number.ext` and `*.trans.txt`.
         subset: Name such as `train-clean-100`.
 
     Returns:
@@ -122,7 +136,7 @@ def build_pool(speech_root: str | Path, subset: str) -> list[Utterance]:
 
 
 def build_noise_pool(folder: str | Path) -> list[NoiseFile]:
-    """All noises below a folder, sorted by path; of files with several channels (WHAM) the first counts."""
+    """All noises below a folder, sorted by path; of files with several channels (WHAM) the first is used."""
     reader, pool = AudioReader(), []
     for path in audio_files(Path(folder)):
         samples = reader.read(path, first_channel=True)
@@ -131,7 +145,15 @@ def build_noise_pool(folder: str | Path) -> list[NoiseFile]:
 
 
 def read_records[Record](path: str | Path, cls: type[Record]) -> list[Record]:
-    """Reads a pool of records of one dataclass; mistakes are UserErrors with file and line."""
+    """Reads a pool; mistakes are UserErrors with file and line.
+
+    Args:
+        path: JSON Lines file.
+        cls: Dataclass of each line.
+
+    Returns:
+        The records in the order of the file.
+    """
     return [from_dict(cls, record, where) for where, record in read_json_lines(path)]
 
 
@@ -159,11 +181,24 @@ def read_noise_pool(path: str | Path) -> list[NoiseFile]:
 
 
 def require_level(level: float, where: str) -> None:
-    """Refuses levels whose gain could not be computed."""
+    """Refuses levels whose gain cannot be computed.
+
+    Args:
+        level: dB.
+        where: File and line, for the message.
+
+    Raises:
+        UserError: The level is out of range.
+    """
     if abs(level) > LOUDEST_DB:
         raise UserError(f"{where}: level_db must be from {-LOUDEST_DB} to {LOUDEST_DB} dB, got {level}")
 
 
 def write_pool(path: str | Path, pool: Iterable[Any]) -> None:
-    """Writes `sources.jsonl`, `noises.jsonl` or `rooms.jsonl`, atomically; keys without a value are left out."""
+    """Writes a pool, completely or not at all; keys without a value are left out.
+
+    Args:
+        path: `sources.jsonl`, `noises.jsonl` or `rooms.jsonl`.
+        pool: Dataclass records.
+    """
     write_json_lines(path, (without_none(dataclasses.asdict(record)) for record in pool))

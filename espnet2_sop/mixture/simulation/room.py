@@ -1,4 +1,4 @@
-"""Rooms: responses through which talkers are heard, simulated or measured."""
+"""Room responses, simulated or measured, and their convolution with talkers."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,25 +22,25 @@ AIR = 32  # samples kept before the direct path
 
 @dataclasses.dataclass(frozen=True)
 class RoomResponse:
-    """One response of a room: the talkers of one mixture get different responses of one room."""
+    """One response of a room; the talkers of a mixture have different responses of one room."""
 
     room: str
     path: str
 
 
 def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Samples as heard in a room.
+    """Convolves samples with a room response.
 
-    The largest value of the response is its direct path. What comes before it is only the way through the air (and
-    the ringing of filters), so the output is shifted until the direct path arrives without delay: the onset of a
-    talker stays true. The output is scaled to the energy of the input, so that its level stays true, too.
+    The largest value of the response is taken as its direct path. The part before it is the travel time of the sound
+    (and ringing of filters), so the output is shifted by it and the onset of the talker does not change. The output is
+    scaled to the energy of the input, so the level does not change either.
 
     Args:
         samples: (T,) float32.
         response: (R,) float32, not all zero.
 
     Returns:
-        (T + R - 1 - delay of the direct path,) float32: the sound dies away after the talker's end.
+        (T + R - 1 - delay of the direct path,) float32, with the reverberation after the talker's end.
     """
     from scipy.signal import oaconvolve
 
@@ -50,10 +50,10 @@ def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def build_room_pool(folder: str | Path) -> list[RoomResponse]:
-    """All responses below a folder, sorted; those in the same sub-folder belong to one room.
+    """All responses below a folder, sorted; responses in the same sub-folder belong to one room.
 
     Raises:
-        UserError: There are none, or one cannot be used or is silent.
+        UserError: There are no responses, or one cannot be used or is silent.
     """
     reader, pool = AudioReader(), []
     for path in audio_files(Path(folder)):
@@ -72,12 +72,13 @@ def simulate_rooms(seed: int, count: int, positions: int) -> Iterator[list[np.nd
     """Draws shoebox rooms of random size, reverberation time, microphone and talkers (image source method).
 
     Args:
-        seed: Decides everything.
+        seed: Seed; each room is a function of it and of its number.
         count: Number of rooms.
-        positions: Talkers in each room.
+        positions: Positions of talkers in each room.
 
     Yields:
-        For each room the responses of all positions: (R,) float32, the direct path at sample 32 and the largest.
+        For each room the responses of all positions: (R,) float32, with the direct path, the largest value, at sample
+        32.
 
     Raises:
         UserError: pyroomacoustics is not installed.
@@ -94,11 +95,11 @@ def simulate_rooms(seed: int, count: int, positions: int) -> Iterator[list[np.nd
 
 
 def _shoebox(pra, rng: np.random.Generator, positions: int) -> list[np.ndarray] | None:
-    """One room; None if it cannot be, or a talker's direct path is not the loudest thing heard."""
+    """One room; None if it is not possible, or if a direct path is not the largest value of its response."""
     size = rng.uniform(*SIZE)
     try:
         absorption, order = pra.inverse_sabine(rng.uniform(*REVERBERATION), size)
-    except ValueError:  # no material could be so dry in so large a room
+    except ValueError:  # no absorption gives so short a reverberation in so large a room
         return None
     room = pra.ShoeBox(size, fs=SAMPLE_RATE, materials=pra.Material(absorption), max_order=order)
     microphone = rng.uniform(WALL, size - WALL)

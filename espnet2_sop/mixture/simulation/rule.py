@@ -1,4 +1,4 @@
-"""Mixtures drawn by a rule from a pool of single utterances, new ones in every epoch."""
+"""Simulation: mixtures drawn by a rule from a pool of single utterances, new ones in every epoch."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -31,15 +31,15 @@ class SimulationConfig:
     """The rule by which mixtures are drawn; the paper's onsets are U(1.0, 1.5) and U(2.5, 3.0) s.
 
     Attributes:
-        seed: With the epoch, decides everything.
-        mixtures_per_epoch: How many to draw.
+        seed: Seed; the mixtures of an epoch are a function of it and of the epoch.
+        mixtures_per_epoch: Number of mixtures.
         talkers: {number of talkers: probability}.
         onsets: Ranges in seconds for talker 2, 3, ..., counted from the start of talker 1.
         level_db: Range of the RMS level of each source in dBFS.
         noise_prob: Share of mixtures with noise.
         noise_level_db: Range of the RMS level of noise in dBFS.
-        speed: Range of the playing speed of each source; [1, 1] leaves it alone.
-        max_duration: Longest mixture in seconds; utterances that would end later are kept for another mixture.
+        speed: Range of the playing speed of each source; [1, 1] does not change it.
+        max_duration: Longest mixture in seconds; utterances that would end later wait for another mixture.
         pool: File of utterances, beside the file of the rule.
         noises: File of noises, beside the file of the rule; needed if noise_prob > 0.
         room_prob: Share of mixtures in a room.
@@ -86,7 +86,7 @@ def _talkers(value: Any, where: str) -> dict[int, float]:
 
 
 def _keys_and_values(path: str | Path) -> dict[str, Any]:
-    """The YAML of a rule, with all keys that it needs and no others."""
+    """The YAML of a rule after a check of its keys."""
     values = read_yaml(path)
     fields = {f.name: f for f in dataclasses.fields(SimulationConfig)}
     if unknown := [key for key in values if key not in fields]:
@@ -100,7 +100,7 @@ def read_config(path: str | Path) -> SimulationConfig:
     """Reads `simulation.yaml`.
 
     Raises:
-        UserError: With file and key: broken YAML, a key missing, unknown, or with a value that cannot be.
+        UserError: With file and key: broken YAML, a key missing or unknown, or an impossible value.
     """
     values = _keys_and_values(path)
     where = {name: f"{path}: {name!r}" for name in values}
@@ -141,7 +141,7 @@ class _Walk:
         self.waiting: list[Utterance] = []  # the next one last
 
     def take(self, fits: Callable[[Utterance], bool]) -> Utterance | None:
-        """The first waiting utterance that fits; those passed over keep their place."""
+        """The first waiting utterance that fits; utterances that were passed over keep their place."""
         for _ in range(2):
             for index in range(len(self.waiting) - 1, -1, -1):
                 if fits(self.waiting[index]):
@@ -169,7 +169,7 @@ def _sources(config: SimulationConfig, num_talkers: int, walk: _Walk, rng: np.ra
 
 
 def _rooms(responses: Sequence[RoomResponse], most: int) -> list[list[str]]:
-    """Responses of each room that has enough of them for all talkers."""
+    """Responses of each room that has at least `most` of them."""
     rooms: dict[str, list[str]] = {}
     for response in responses:
         rooms.setdefault(response.room, []).append(response.path)
@@ -177,7 +177,7 @@ def _rooms(responses: Sequence[RoomResponse], most: int) -> list[list[str]]:
 
 
 def _in_room(sources: Sequence[Source], rooms: list[list[str]], rng: np.random.Generator) -> tuple[Source, ...]:
-    """The sources in one room, each at another place."""
+    """The sources in one room, each at a different position."""
     paths = rooms[rng.integers(len(rooms))]
     places = rng.permutation(len(paths))[: len(sources)]
     return tuple(dataclasses.replace(s, room=paths[place]) for s, place in zip(sources, places, strict=True))
@@ -197,7 +197,7 @@ def draw(
     epoch: int,
     responses: Sequence[RoomResponse] = (),
 ) -> list[Mixture]:
-    """Draws the mixtures of one epoch: new partners, gains, onsets, speeds, rooms and noises every time.
+    """Draws the mixtures of one epoch, with new partners, gains, onsets, speeds, rooms and noises.
 
     The talkers of a mixture are different speakers. Each epoch walks through random permutations of the pool.
 
@@ -205,14 +205,14 @@ def draw(
         config: The rule.
         pool: Single utterances.
         noises: Noises; may be empty if `config.noise_prob` is 0.
-        epoch: Number of the epoch; with the seed it decides everything.
+        epoch: Number of the epoch; the mixtures are a function of it and of the seed.
         responses: Room responses; needed if `config.room_prob` is above 0.
 
     Returns:
         `config.mixtures_per_epoch` mixtures `sim-00000`, `sim-00001`, ...: the same ids in all epochs.
 
     Raises:
-        UserError: Too few speakers, no noises or rooms though some are needed, or nothing short enough.
+        UserError: There are too few speakers, noises or rooms are needed and missing, or no utterance is short enough.
     """
     if len({utterance.speaker for utterance in pool}) < max(config.talkers):
         raise UserError(f"simulation: {max(config.talkers)} talkers need as many different speakers in the pool")
@@ -223,7 +223,7 @@ def draw(
         raise UserError(f"simulation: room_prob is above 0 but no room has responses for {max(config.talkers)} talkers")
     rng = np.random.default_rng([config.seed, epoch])
     walk = _Walk(pool, rng)
-    weights = np.array(list(config.talkers.values()))  # may be rounded more than numpy puts up with
+    weights = np.array(list(config.talkers.values()))  # NumPy does not accept rounded probabilities
     counts = rng.choice(list(config.talkers), size=config.mixtures_per_epoch, p=weights / weights.sum())
     mixtures = []
     for number, num_talkers in enumerate(counts):
@@ -245,14 +245,14 @@ def draw_fixed(
     count: int,
     responses: Sequence[RoomResponse] = (),
 ) -> list[Mixture]:
-    """Draws mixtures for a fixed set (dev, test) by the same rule, none faster or slower.
+    """Draws mixtures for a fixed set (dev, test) by the same rule, without changes of speed.
 
     Args:
-        config: The rule; its `talkers`, `mixtures_per_epoch`, `noise_prob` and `speed` do not count.
+        config: The rule; its `talkers`, `mixtures_per_epoch`, `noise_prob` and `speed` are ignored.
         pool, responses: As for `draw`.
-        noises: Without any, the same mixtures are clean; otherwise all are noisy.
+        noises: If empty, all mixtures are clean; otherwise the same mixtures are all noisy.
         num_talkers: Talkers in each mixture.
-        count: How many mixtures.
+        count: Number of mixtures.
 
     Returns:
         Mixtures `00000`, `00001`, ...
@@ -269,7 +269,7 @@ def draw_fixed(
 
 @dataclasses.dataclass(frozen=True)
 class Simulation:
-    """A rule and what it draws from: the contents of a data directory of a simulation."""
+    """A rule and the pools that it draws from: the contents of a data directory of a simulation."""
 
     config: SimulationConfig
     pool: list[Utterance]
@@ -290,7 +290,12 @@ class Simulation:
         return cls(config, pool, noises, rooms)
 
     def write(self, rule: str | Path, folder: Path) -> None:
-        """Writes the pools to a folder, and the file `rule` from which `config` was read, comments and all."""
+        """Writes the pools and a copy of the rule.
+
+        Args:
+            rule: File from which `config` was read; it is copied with its comments.
+            folder: Data directory.
+        """
         write_pool(folder / self.config.pool, self.pool)
         write_pool(folder / self.config.noises, self.noises)
         if self.rooms:
@@ -299,18 +304,26 @@ class Simulation:
             f.write(source.read())
 
     def draw(self, epoch: int, single_talkers: bool = False) -> list[Mixture]:
-        """The mixtures of an epoch (`draw`); single_talkers: one talker each, whatever the rule says."""
+        """Draws the mixtures of an epoch, see the function `draw`.
+
+        Args:
+            epoch: Number of the epoch.
+            single_talkers: One talker for each mixture instead of the numbers of the rule.
+
+        Returns:
+            The mixtures.
+        """
         rule = dataclasses.replace(self.config, talkers={1: 1.0}) if single_talkers else self.config
         return draw(rule, self.pool, self.noises, epoch, self.rooms)
 
     @property
     def summary(self) -> str:
-        """What there is, in words."""
+        """Sizes of the pools, in words."""
         speakers = len({utterance.speaker for utterance in self.pool})
         rooms = f" in {len(self.rooms)} room responses" if self.rooms else ""
         return f"{len(self.pool)} utterances of {speakers} speakers{rooms} and {len(self.noises)} noises to draw from"
 
     def missing_files(self) -> list[str]:
-        """Audio files of utterances, noises and room responses that are not there, each once."""
+        """Audio files of utterances, noises and room responses that do not exist, each once."""
         paths = dict.fromkeys(item.path for item in (*self.pool, *self.noises, *self.rooms))
         return [path for path in paths if not audio_exists(path)]

@@ -27,24 +27,32 @@ class Turn:
         return sum(self.pauses) + sum(utterance.num_samples for utterance in self.utterances)
 
     def followed_by(self, utterance: Utterance, pause: int) -> "Turn":
-        """The turn with one utterance more."""
+        """Appends an utterance.
+
+        Args:
+            utterance: Next utterance of the speaker.
+            pause: Samples of silence before it.
+
+        Returns:
+            The longer turn.
+        """
         return Turn((*self.utterances, utterance), (*self.pauses, pause))
 
 
 def draw_turns(pool: Sequence[Utterance], seconds: tuple[float, float], seed: int) -> Iterator[Turn]:
-    """Joins utterances of a speaker that follow one another in a folder: in LibriSpeech, a chapter.
+    """Joins utterances of a speaker that follow one another in a folder (in LibriSpeech, a chapter) to turns.
 
-    A turn is as long as drawn from U(seconds), up to the utterance in which that falls, unless the longest turn would
-    be exceeded. With [0, 10] some turns are one utterance and others many.
+    The length of each turn is drawn from U(seconds). Utterances are added until it is reached, or until the next one
+    would exceed the longest turn. With [0, 10] some turns are one utterance and others many.
 
     Args:
-        pool: Single utterances in the order in which they were spoken, as that of their ids is.
-        seconds: Shortest and longest turn. One is shorter where its folder ends or the next utterance is too long,
-            and longer if it is one long utterance.
-        seed: Decides lengths and pauses, which are U(0.2, 0.6) s.
+        pool: Single utterances in the order in which they were spoken, which is the order of their ids.
+        seconds: Shortest and longest turn. A turn is shorter at the end of a folder or before a long utterance, and
+            longer if it is one long utterance.
+        seed: Seed of the lengths and of the pauses, which are U(0.2, 0.6) s.
 
     Yields:
-        Turns in which every utterance of the pool is once.
+        Turns; every utterance of the pool is in one of them.
     """
     rng = np.random.default_rng(seed)
     low, high = (round(limit * SAMPLE_RATE) for limit in seconds)
@@ -61,7 +69,15 @@ def draw_turns(pool: Sequence[Utterance], seconds: tuple[float, float], seed: in
 
 
 def join(turn: Turn, reader: AudioReader) -> np.ndarray:
-    """The waveform of a turn (num_samples,) float32; levels are those of the utterances."""
+    """The waveform of a turn.
+
+    Args:
+        turn: Utterances with pauses.
+        reader: Reads the audio files.
+
+    Returns:
+        (turn.num_samples,) float32, 16 kHz; levels are not changed.
+    """
     parts = []
     for utterance, pause in zip(turn.utterances, (0, *turn.pauses), strict=True):
         start = utterance.offset or 0
@@ -70,6 +86,15 @@ def join(turn: Turn, reader: AudioReader) -> np.ndarray:
 
 
 def joined_utterance(turn: Turn, path: Path, samples: np.ndarray) -> Utterance:
-    """The turn as one utterance of the pool, with the id of its first, whose waveform (T,) is that file."""
+    """A turn as one utterance of the pool.
+
+    Args:
+        turn: Utterances with pauses.
+        path: File of the waveform.
+        samples: (T,) float32, the waveform.
+
+    Returns:
+        The utterance, with the id of the first one of the turn.
+    """
     first, text = turn.utterances[0], " ".join(utterance.text for utterance in turn.utterances)
     return Utterance(first.id, str(path), first.speaker, text, len(samples), level_db(samples, path))

@@ -1,4 +1,4 @@
-"""Synthetic voices of Kokoro-82M or Piper: more speakers for training where few are at hand."""
+"""Synthetic voices of Kokoro-82M or Piper: additional speakers for training."""
 
 import itertools
 import re
@@ -22,7 +22,7 @@ class Kokoro:
         voices: Its voices, `.bin` or `.npz`.
 
     Raises:
-        UserError: kokoro-onnx is not installed, or a file is not what it should be, such as without an English voice.
+        UserError: kokoro-onnx is not installed, or a file is missing, broken or without an English voice.
     """
 
     def __init__(self, model: Path, voices: Path):
@@ -48,11 +48,11 @@ class Kokoro:
         return [name for name in self.kokoro.get_voices() if name[:1] in ENGLISH]
 
     def speakers(self, count: int | None, seed: int) -> list[str]:
-        """The English voices, and behind them means of two: speakers of their own, as many as are wanted.
+        """The English voices, followed by means of two voices, which are additional speakers.
 
         Args:
-            count: How many speakers; the voices alone when not given.
-            seed: Decides the pairs.
+            count: Number of speakers; None: the voices alone.
+            seed: Seed of the choice of pairs.
 
         Returns:
             Names for `speak`, such as `af_bella` and `af_bella+bm_george`.
@@ -92,7 +92,7 @@ class Piper:
         model: Its ONNX file; its settings are beside it, `.onnx.json`.
 
     Raises:
-        UserError: piper-tts is not installed, or a file is not what it should be, such as of another language.
+        UserError: piper-tts is not installed, or a file is missing, broken or of another language.
     """
 
     def __init__(self, model: Path):
@@ -117,10 +117,17 @@ class Piper:
         self.ids = {name: None} if count == 1 else {f"{name}_{number}": number for number in range(count)}
 
     def speakers(self, count: int | None, seed: int) -> list[str]:
-        """So many of its speakers, at random; all when not told how many.
+        """Draws speakers of the voice.
+
+        Args:
+            count: Number of speakers; None: all.
+            seed: Seed of the choice.
+
+        Returns:
+            Names for `speak`.
 
         Raises:
-            UserError: There are fewer.
+            UserError: The voice has fewer speakers.
         """
         if count is not None and count > len(self.ids):
             raise UserError(f"--speakers {count}: the voice has {len(self.ids)}")
@@ -142,13 +149,13 @@ class Piper:
 
 
 def assign(texts: Sequence[str], voices: Sequence[str], count: int, seed: int) -> dict[str, dict[str, str]]:
-    """Who says what: random texts, to each voice in turn.
+    """Assigns random texts to the voices in turn.
 
     Args:
-        texts: To choose from, each as often as the others.
+        texts: Texts, which are used equally often.
         voices: Names of the voices.
-        count: How many utterances.
-        seed: Decides the texts.
+        count: Number of utterances.
+        seed: Seed of the order of the texts.
 
     Returns:
         {voice: {utterance: text}}; utterances have ids as in LibriSpeech, `VOICE-SEED-0000`, so that folders of several
