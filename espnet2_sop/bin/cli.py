@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": "check data directories and print every problem with its file and line",
     "vocab": "the vocabulary of the serialized CTC heads",
     "stats": "durations, overlap and token statistics of the formatted data",
+    "systems": "the systems of a recipe: what each starts from, how it is decoded, in which order they are trained",
     "plan": "parameters, memory and hours of trainings before they are run, computed",
     "cache": "compute once what the frozen parts of a training give for its mixtures",
     "train": "train one stage (sot, ctc, sop or joint) with ESPnet's trainer",

@@ -12,6 +12,7 @@ from espnet2_sop.io.disk import written_to
 from espnet2_sop.io.errors import UserError, without_traceback
 from espnet2_sop.io.files import read_configs
 from espnet2_sop.io.locks import locked
+from espnet2_sop.training import systems
 from espnet2_sop.training.schedule import derive_schedule
 
 # options that may change when a run goes on: they do not change what is learnt from which data
@@ -77,7 +78,8 @@ def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]
     """Takes the options of this command out of the arguments and merges all `--config FILE`.
 
     Returns:
-        The options (task, config, vocab_dir, warmup), the other arguments, and the merged configuration.
+        The options (task, config, vocab_dir, warmup, and `train` of the configuration), the other arguments, and the
+        merged configuration for ESPnet's parser.
 
     Raises:
         UserError: A file is missing or is not YAML with keys and values, or an option has a wrong value.
@@ -96,6 +98,8 @@ def merge_configs(argv: list[str]) -> tuple[argparse.Namespace, list[str], dict]
     config = read_configs(known.config)
     stated = config.pop("warmup", None)
     known.warmup = stated if known.warmup is None else known.warmup
+    own = {key: config.pop(key, None) for key in systems.KEYS}
+    known.train = own["train"] is not False
     if known.vocab_dir:
         config["ctc_vocab"] = str(known.vocab_dir / config.get("ctc_vocab", "llm"))
     return known, rest, config
@@ -198,8 +202,13 @@ def main(argv: list[str] | None = None) -> None:
     if leads(args):
         alone = locked(args.output_dir, "training", "give another --output_dir")
     from espnet2_sop.io.out_of_memory import advice, in_one_line
+    from espnet2_sop.training.untrained import write_untrained
 
     with alone, written_to(args.output_dir):
+        if not known.train:
+            if leads(args):
+                write_untrained(task, args, systems.checkpoint_name(" + ".join(known.config), vars(args)))
+            return
         if leads(args):
             go_on_or_start(args)
         if getattr(args, "cache", None):

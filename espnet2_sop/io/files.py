@@ -16,6 +16,7 @@ from espnet2_sop.io.locks import claimed
 
 DEEPEST = 50  # lists and dictionaries inside one another
 NESTED = f"nested more than {DEEPEST} times, or without end"
+DEFAULTS = "defaults"  # key that names the file whose keys a configuration starts from
 MOST_PARTS = 100_000  # of a YAML file, what its aliases stand for included
 
 
@@ -183,10 +184,14 @@ def require_shallow(value: Any, where: str | Path, most: float = math.inf) -> No
 def read_configs(paths: Iterable[str | Path]) -> dict[str, Any]:
     """Reads YAML files and merges them, dictionaries key by key; later files win.
 
-    A file that names another class of encoder or Separator than those before it also starts its keys anew.
+    A file with `defaults: OTHER.yaml` is preceded by that file. A file that names another class of encoder or
+    Separator than those before it also starts its keys anew.
+
+    Returns:
+        The merged configuration, without `defaults`.
 
     Raises:
-        UserError: A file is missing or is not YAML with keys and values.
+        UserError: A file is missing or is not YAML with keys and values, or `defaults` is wrong.
     """
 
     def add(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +199,41 @@ def read_configs(paths: Iterable[str | Path]) -> dict[str, Any]:
                  if part in base and change.get(part, base[part]) != base[part]]  # fmt: skip
         return merge({k: v for k, v in base.items() if k not in other}, change)
 
-    return functools.reduce(add, map(read_yaml, paths), {})
+    found = functools.reduce(add, map(read_yaml, with_defaults(paths)), {})
+    found.pop(DEFAULTS, None)
+    return found
+
+
+def with_defaults(paths: Iterable[str | Path]) -> list[Path]:
+    """Adds the files that `defaults` names, each before the file that names it, unless it came earlier.
+
+    Raises:
+        UserError: A file is missing, `defaults` is not the name of a file, or files name each other in a circle.
+    """
+    order: list[Path] = []
+    for path in map(Path, paths):
+        chain = _inherited(path)
+        order += [*(inner for inner in chain if inner not in order), path]
+    return order
+
+
+def _inherited(path: Path) -> list[Path]:
+    """The files that a file is based on, the most distant one first."""
+    chain = [path]
+    while (name := read_yaml(chain[0]).get(DEFAULTS)) is not None:
+        if not isinstance(name, str):
+            raise UserError(f"{chain[0]}: {DEFAULTS}: {name!r} is not a file name; write {DEFAULTS}: train_sop.yaml")
+        other = Path(os.path.normpath(chain[0].parent / name))
+        if not other.is_file():
+            raise UserError(f"{chain[0]}: {DEFAULTS}: {other} is missing; the name is relative to {chain[0].parent}")
+        if other in map(_normal, chain):
+            raise UserError(f"{chain[0]}: {DEFAULTS}: {other} is based on this file; take it out of one of them")
+        chain.insert(0, other)
+    return chain[:-1]
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path))
 
 
 def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -71,9 +71,32 @@ class SafeTrainer(Trainer):
             super().run(*args, trainer_options=trainer_options, **kwargs)
 
     @classmethod
-    def resume(cls, checkpoint: str | Path, model: torch.nn.Module, reporter: Reporter, *args, **kwargs) -> None:
-        """Goes on from the checkpoint; does what was left to do if the run was stopped right after writing it."""
-        Trainer.resume(checkpoint, model, reporter, *args, **kwargs)
+    def resume(
+        cls,
+        checkpoint: str | Path,
+        model: torch.nn.Module,
+        reporter: Reporter,
+        optimizers: Sequence[torch.optim.Optimizer],
+        schedulers: Sequence,
+        *args,
+        **kwargs,
+    ) -> None:
+        """Goes on from a checkpoint; does what was left to do if the run was stopped right after writing it.
+
+        Args:
+            checkpoint: `checkpoint.pth` of the run.
+            model: Gets the weights.
+            reporter: Gets the history.
+            optimizers: Get their states.
+            schedulers: Get their states; a one-cycle schedule that is now of another length keeps the new one.
+            *args: As ESPnet's trainer has them.
+            **kwargs: As ESPnet's trainer has them.
+        """
+        planned = [scheduler.state_dict() if scheduler else {} for scheduler in schedulers]
+        Trainer.resume(checkpoint, model, reporter, optimizers, schedulers, *args, **kwargs)
+        for scheduler, state in zip(schedulers, planned, strict=True):
+            if scheduler and state.get("total_steps") != scheduler.state_dict().get("total_steps"):
+                scheduler.load_state_dict({**state, "last_epoch": scheduler.last_epoch})
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
             own = Path(checkpoint).with_name(f"{reporter.get_epoch()}epoch.pth")
             if not own.exists():

@@ -107,6 +107,8 @@ def test_encoder(recipe, base, train, data, capsys):
 def test_separator(recipe, base, train, data):
     """In stages 2 and 3, from a stage 1 with the Separator of the package."""
     first = train("exp/sot", data, *configs(base, write("conf/train_sot.yaml", SOT)))
+    for stage, trainable in (("ctc", ["separator", "ctc"]), ("sop", ["sop"])):
+        write(f"conf/train_{stage}.yaml", {"model_conf": {"objective": stage, "trainable": trainable}})
     second = "conf/train_ctc_attention.yaml"
     heads = train("exp/ctc_attention", data, *configs(base, second), "--init_param", first)
     assert any(key.startswith("separator.shared.1.") for key in torch.load(heads, weights_only=True))
@@ -241,7 +243,7 @@ def test_corpus(corpus, train, tmp_path, monkeypatch):
     base = configs("conf/base.yaml", "conf/models.yaml")
     vocab.main(["--kind", "llm", *base, "--out", "exp/vocab/llm"])
     trainer = {"batch_type": "numel", "batch_bins": 60000, "num_workers": 0, "use_matplotlib": False, **SHORT}
-    trainer |= {"best_model_criterion": [["valid", "loss", "min"]], "scheduler": None, "warmup": None}
+    trainer |= {"best_model_criterion": [["valid", "loss", "min"]]}
     small = write("conf/small.yaml", trainer | {"single_talker_epochs": 0})
     train("exp/sot", "dump", *base, *configs("conf/train_sot.yaml", small), "--vocab_dir", "exp/vocab")
     decode_and_score("exp/sot", "dump", "sot")

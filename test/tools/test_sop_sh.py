@@ -1,14 +1,24 @@
-"""sop.sh: which commands it runs for which system. The commands are stand-ins that only say how they were called."""
+"""sop.sh: which commands it runs for which system. All commands but `systems` are stand-ins that only say how they were
+called."""
 
 import os
+import shlex
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-COMMAND = """#!/usr/bin/env bash
-printf '%s\\n' "${SLURM_PROCID:+node$SLURM_PROCID }$*${CUDA_VISIBLE_DEVICES:+ gpu$CUDA_VISIBLE_DEVICES}" >>"$CALLS"
+ROOT = Path(__file__).resolve().parents[2]
+
+PYTHON = f"PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m espnet2_sop.bin.cli"
+SYSTEMS = f"""#!/usr/bin/env bash
+[[ $1 != systems ]] || {PYTHON} "$@"
+"""
+COMMAND = f"""{SYSTEMS}
+printf '%s\\n' "${{SLURM_PROCID:+node$SLURM_PROCID }}$*${{CUDA_VISIBLE_DEVICES:+ gpu$CUDA_VISIBLE_DEVICES}}" >>"$CALLS"
 while [[ $# -gt 0 ]]; do
-    if [[ $1 == --output_dir ]]; then touch "$2"/valid.{acc,ter,loss_align}.ave.pth; fi
+    if [[ $1 == --output_dir ]]; then touch "$2"/valid.{{acc,ter,loss_align}}.ave.pth; fi
     shift
 done
 """
@@ -28,6 +38,18 @@ for SLURM_PROCID in 0 1; do
     "${@:2}"
 done
 """
+CTC = "best_model_criterion: [[valid, ter, min]]\n"
+CONF = {
+    "base": "best_model_criterion: [[valid, acc, max]]\n",
+    "train_sot": "init_from: pretrained\ndecode_mode: sot\nmodel_conf: {objective: sot}\n",
+    "train_sot_more": "init_from: sot\ndefaults: train_sot.yaml\n",
+    "train_ctc": f"init_from: sot\ndecode_mode: ctc\nmodel_conf: {{objective: ctc}}\n{CTC}",
+    "train_ctc_a": "defaults: train_ctc.yaml\n",
+    "train_sop": "init_from: ctc\ndecode_mode: sop\nmodel_conf: {objective: sop}\n",
+    "train_sop_a_b": "init_from: ctc_a\ndefaults: train_sop.yaml\n",
+    "train_joint": "init_from: pretrained\ndecode_mode: sop\nmodel_conf: {objective: joint}\n",
+    "train_espnet_sot": "init_from: scratch\ndecode_mode: espnet\nbest_model_criterion: [[valid, acc, max]]\n",
+}
 
 
 @pytest.fixture
@@ -37,10 +59,8 @@ def driver(checkout):
     checkout.script(checkout.bin / "espnet2-sop", COMMAND)
     recipe = checkout.root / "egs2/tiny/sop_asr1"
     (recipe / "conf").mkdir()
-    for name in ("sot", "ctc", "ctc_a", "sop", "sop_a_b", "sot_more", "joint"):
-        (recipe / f"conf/train_{name}.yaml").write_text("seed: 1\n")
-    (recipe / "conf/base.yaml").write_text("seed: 1\n")
-    (recipe / "conf/train_espnet_sot.yaml").write_text("encoder: conformer\n")
+    for name, text in CONF.items():
+        (recipe / f"conf/{name}.yaml").write_text(text)
     (recipe / "dump/train").mkdir(parents=True)
     (recipe / "dump/train/simulation.yaml").write_text("seed: 1\n")
 
@@ -67,7 +87,7 @@ def starts_of(calls: list[str]) -> dict[str, str]:
     return {option(c, "--output_dir"): option(c, "--init_param") if "--init_param" in c else "" for c in trained}
 
 
-def test_a_name_decides_start_mode_and_folder(driver):
+def test_configurations_decide_start_mode_and_folder(driver):
     """An ablation is a YAML file and a name: no line of the driver knows sop_a_b."""
     calls = driver("--systems", "sop_a_b joint sot_more espnet_sot", "--stage", "5", "--nj", "1")
     trained = {option(call, "--output_dir"): call for call in calls if call.startswith("train")}
@@ -81,7 +101,9 @@ def test_a_name_decides_start_mode_and_folder(driver):
     }
     assert list(trained)[:2] == ["exp/stage1_sot", "exp/stage2_ctc_a"] and list(trained)[-1] == "exp/espnet_sot"
     call = trained["exp/stage3_sop_a_b"]
-    assert "--config=conf/base.yaml --config=conf/train_sop_a_b.yaml --vocab_dir exp/vocab " in call
+    assert (
+        "=conf/base.yaml --config=conf/train_sop.yaml --config=conf/train_sop_a_b.yaml --vocab_dir exp/vocab " in call
+    )
     call = trained["exp/espnet_sot"]
     assert "base.yaml" not in call and "--task asr --token_list exp/vocab/char/tokens.txt" in call
     decoded = {option(call, "--out"): call for call in calls if call.startswith("decode")}
@@ -97,20 +119,24 @@ def test_stage_0_comes_first_where_a_recipe_has_one(driver):
         found = starts_of(driver(*options)).items()
         return [(out.removeprefix(f"{expdir}/"), start.removeprefix(f"{expdir}/")) for out, start in found]
 
-    later = [
-        ("stage2_ctc", "stage1_sot/valid.acc.ave.pth"),
-        ("stage3_sop", "stage2_ctc/valid.ter.ave.pth"),
-    ]
-    (driver.recipe / "conf/train_align.yaml").write_text("seed: 1\n")
+    later = [("stage2_ctc", "stage1_sot/valid.acc.ave.pth"), ("stage3_sop", "stage2_ctc/valid.ter.ave.pth")]
+    align = "decode_mode: ctc\nmodel_conf: {objective: align}\nbest_model_criterion: [[valid, loss_align, min]]\n"
+    conf = driver.recipe / "conf"
+    (conf / "train_align.yaml").write_text(f"init_from: pretrained\n{align}")
+    for name in ("sot", "joint"):
+        (conf / f"train_{name}.yaml").write_text(CONF[f"train_{name}"].replace("pretrained", "align"))
     first, start = ("stage0_align", ""), "stage0_align/valid.loss_align.ave.pth"
     assert starts("one") == [first, ("stage1_sot", start), *later, ("stage1_joint", start)]
-    (driver.recipe / "conf/train_align_mixtures.yaml").write_text("seed: 1\n")
+    (conf / "train_align_mixtures.yaml").write_text(f"defaults: train_align.yaml\ninit_from: align\n{CTC}")
+    for name in ("sot", "joint"):
+        (conf / f"train_{name}.yaml").write_text(CONF[f"train_{name}"].replace("pretrained", "align_mixtures"))
     second, start = ("stage0_align_mixtures", start), "stage0_align_mixtures/valid.ter.ave.pth"
     assert starts("two") == [first, second, ("stage1_sot", start), *later, ("stage1_joint", start)]
 
 
 def test_heads_learn_from_single_talkers_first_where_a_recipe_says_so(driver):
-    (driver.recipe / "conf/train_ctc_warmup.yaml").write_text("seed: 1\n")
+    (driver.recipe / "conf/train_ctc_warmup.yaml").write_text(CONF["train_ctc"])
+    (driver.recipe / "conf/train_ctc.yaml").write_text(CONF["train_ctc"].replace("sot", "ctc_warmup"))
     calls = driver("--systems", "ctc_a sop", "--stage", "5", "--stop_stage", "7", "--nj", "1")
     assert len([call for call in calls if call.startswith("train")]) == 5, "each is trained once"
     warm = "exp/stage2_ctc_warmup/valid.ter.ave.pth"
@@ -125,15 +151,16 @@ def test_heads_learn_from_single_talkers_first_where_a_recipe_says_so(driver):
 
 def test_two_options_choose_all_configurations(driver):
     (driver.recipe / "other").mkdir()
-    (driver.recipe / "other/train_sot.yaml").write_text("seed: 2\n")
+    (driver.recipe / "other/train_sot.yaml").write_text(CONF["train_sot"])
     (driver.recipe / "large.yaml").write_text("seed: 2\n")
     options = ["--stop_stage", "5", "--conf_dir", "other", "--base_config", "conf/base.yaml large.yaml"]
     options += ["--stage", "5"]
     (call,) = driver("--systems", "sot", *options)
     assert "--config=conf/base.yaml --config=large.yaml --config=other/train_sot.yaml" in call
-    (driver.recipe / "other/train_sot.yaml").unlink()
+    (driver.recipe / "other/train_sot.yaml").rename(driver.recipe / "other/train_sot_x.yaml")
     failed = driver("--systems", "sot", *options, "--expdir", "new", check=False)
-    assert failed.returncode == 1 and failed.stderr == "sop.sh: error: other/train_sot.yaml: no such configuration\n"
+    told = "--systems: no system 'sot': other/train_sot.yaml: no such configuration; there are sot_x"
+    assert failed.returncode == 1 and failed.stderr == f"espnet2-sop systems: error: {told}\n"
 
 
 def test_trained_again_when_command_configuration_or_start_changed(driver):
@@ -161,6 +188,25 @@ def test_trained_again_when_command_configuration_or_start_changed(driver):
     assert trained("--train_args", "--max_epoch 1") == ["sot", "ctc"]
 
 
+def test_an_ablation_is_trained_again_when_what_it_inherits_changed(driver):
+    options = ("--systems", "sop_a_b", "--stage", "7", "--stop_stage", "7")
+    for checkpoint in ("exp/stage2_ctc_a/valid.ter.ave.pth",):
+        (driver.recipe / checkpoint).parent.mkdir(parents=True)
+        (driver.recipe / checkpoint).touch()
+    assert len(driver(*options)) == 1
+    done = (driver.recipe / "exp/stage3_sop_a_b/.done").stat().st_mtime
+    assert len(driver(*options)) == 1, "trained already"
+    os.utime(driver.recipe / "conf/train_sop.yaml", (done + 10, done + 10))
+    assert len(driver(*options)) == 2
+
+
+def test_nothing_is_cached_for_what_is_not_trained(driver):
+    (driver.recipe / "conf/train_sop_a_b.yaml").write_text("train: false\ndefaults: train_sop.yaml\n")
+    calls = driver("--systems", "sop_a_b", "--cache", "true", "--stage", "5", "--stop_stage", "8", "--nj", "1")
+    cached = {option(call, "--output_dir"): "--cache exp/cache" in call for call in calls if call.startswith("train")}
+    assert cached == {"exp/stage1_sot": True, "exp/stage2_ctc": True, "exp/stage3_sop_a_b": False}
+
+
 def test_only_vocabularies_that_are_needed_are_made(driver):
     def kinds(systems):
         calls = driver("--systems", systems, "--stage", "3", "--stop_stage", "3")
@@ -169,7 +215,7 @@ def test_only_vocabularies_that_are_needed_are_made(driver):
 
     assert kinds("sop") == ["llm"]
     assert kinds("espnet_sot") == ["char"]
-    (driver.recipe / "conf/train_ctc_a.yaml").write_text("ctc_vocab: sentencepiece\n")
+    (driver.recipe / "conf/train_ctc_a.yaml").write_text("defaults: train_ctc.yaml\nctc_vocab: sentencepiece\n")
     assert kinds("sop ctc") == ["llm"]
     assert kinds("sop_a_b espnet_sot") == ["llm", "sentencepiece", "char"]
 
@@ -180,7 +226,8 @@ def test_a_packed_model_is_what_training_starts_from(driver):
     heads.mkdir(parents=True)
     (heads / "vocabulary.json").write_text("{}")
     (driver.recipe / "exp/pretrained/model.pth").touch()
-    (driver.recipe / "conf/train_ctc.yaml").write_text("ctc_vocab: sentencepiece\n")
+    with open(driver.recipe / "conf/train_ctc.yaml", "a") as f:
+        f.write("ctc_vocab: sentencepiece\n")
     options = ["--systems", "ctc joint espnet_sot", "--stage", "3", "--stop_stage", "8", "--nj", "1"]
     calls = driver(*options, "--pretrained_model", "a model.zip")
     assert calls[0] == "unpack a model.zip --out exp/pretrained"
@@ -244,8 +291,11 @@ def test_nodes_of_slurm(driver):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--systems", "sot sap"], "--systems: no system 'sap'; names begin with sot, ctc, sop, joint or espnet"),
-        (["--systems", "sotx"], "--systems: no system 'sotx'"),
+        (
+            ["--systems", "sot sap"],
+            "--systems: no system 'sap': conf/train_sap.yaml: no such configuration; there are ",
+        ),
+        (["--systems", "sot_"], "--systems: no system 'sot_'"),
         (["--systems", "../sot"], "--systems: no system '../sot'"),
         (["--num_nodes", "2"], "--num_nodes 2 needs SOP_BACKEND=slurm (cmd.sh)"),
         (["--num_nodes", "two"], "--num_nodes two: must be a whole number"),
@@ -287,7 +337,7 @@ def test_hostile_values_are_one_line(driver, options, message):
     assert not list(driver.checkout.root.rglob("stray"))
 
 
-WORDS = """#!/usr/bin/env bash
+WORDS = f"""{SYSTEMS}
 printf '<%s>' "$@" >>"$CALLS.words"
 echo >>"$CALLS.words"
 exec espnet2-sop-said "$@"

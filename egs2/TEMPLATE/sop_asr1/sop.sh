@@ -46,17 +46,13 @@ Stages:
    6  stage 2: Separator + serialized CTC     13  upload, if --hf_repo is given
 A stage that is done is skipped, one that was interrupted goes on where it was.
 
-Systems: NAME is trained with conf/train_NAME.yaml. How its name begins says where it starts and how it is decoded:
-   sot         from align or the pretrained parts  LLM without prompt
-   sot_...     from sot                            LLM without prompt
-   ctc...      from ctc_warmup or sot              heads alone
-   sop...      from the ctc with the same ending   LLM with prompt      (sop_a_b: from ctc_a_b, ctc_a or ctc)
-   joint...    from align or the pretrained parts  LLM with prompt
-   espnet...   from scratch, by ESPnet's ASR task  ESPnet's beam search
-`align` is stage 0; a recipe whose new parts learn something before the LLM reads them has conf/train_align.yaml, and
-perhaps conf/train_align_mixtures.yaml, which goes on from it. `ctc_warmup` comes first in stage 2 where a recipe has
-conf/train_ctc_warmup.yaml: heads learn from single talkers before they hear mixtures.
-What a system starts from is trained with it. So an ablation is a YAML file and a name.
+Systems: NAME is conf/train_NAME.yaml. Besides options of the trainer it says
+   init_from: ctc               the system whose checkpoint it starts from, which is trained first; `pretrained` is the
+                                pretrained encoder and LLM, `scratch` ESPnet's baseline
+   decode_mode: sop             sop: LLM with prompt; sot: LLM without; ctc: heads alone; espnet: ESPnet's beam search
+   defaults: train_sop.yaml     what else it has, if it changes only some keys of another file
+   train: false                 the weights of its start are taken as they are
+`espnet2-sop systems conf` shows them as a tree. So an ablation is a YAML file of a few lines and a name.
 
 Options:
 HELP
@@ -90,8 +86,8 @@ for name in train_set valid_set test_sets; do
     done
 done
 for system in ${systems}; do
-    [[ "${system}" =~ ^(sot|ctc|sop|joint|espnet)(_[A-Za-z0-9]+)*$ ]] ||
-        fail "--systems: no system '${system}'; names begin with sot, ctc, sop, joint or espnet (./sop.sh --help)"
+    [[ "${system}" =~ ^[A-Za-z0-9_]+$ ]] ||
+        fail "--systems: no system '${system}'; a name has letters, digits and '_' (./sop.sh --help)"
 done
 words() { # words OPTION VALUE: its words, one per line; quotes keep blanks, nothing else is interpreted
     xargs -r printf '%s\n' <<<"$2" 2>/dev/null || fail "--$1 $2: a quote is not closed"
@@ -111,59 +107,24 @@ should_run() { # should_run NUMBER TITLE
     log "stage $1: $2"
 }
 
-run_dir() { # run_dir SYSTEM: folder of its training run
-    case "$1" in
-        align*) echo "${expdir}/stage0_$1" ;;
-        sot | joint*) echo "${expdir}/stage1_$1" ;;
-        ctc*) echo "${expdir}/stage2_$1" ;;
-        sop* | sot_*) echo "${expdir}/stage3_$1" ;;
-        *) echo "${expdir}/$1" ;;
-    esac
+# The systems and all that they start from, in the order in which they are trained, see espnet2-sop systems --help.
+declare -A run=() start=() init=() checkpoint=() mode=() vocabulary=() trained=() train_command=()
+turns=() stage_of_turn=()
+read_systems() {
+    local name number turn folder from path file decoded kind learns command table options=()
+    # shellcheck disable=SC2206  # lists
+    options=(--base_config ${base_config} --systems ${systems} --expdir "${expdir}")
+    [ -z "${pretrained_model}" ] || options+=(--pretrained "${expdir}/pretrained/model.pth")
+    table="$(espnet2-sop systems --format tsv "${options[@]}" -- "${conf_dir}")" || exit 1
+    [ -n "${table}" ] || return 0
+    while IFS=$'\t' read -r name number turn folder from path file decoded kind learns command; do
+        turns[turn]="${turns[turn]:+${turns[turn]} }${name}" stage_of_turn[turn]="${number}"
+        run[${name}]="${folder}" start[${name}]="${from}" init[${name}]="${path#-}" checkpoint[${name}]="${file}"
+        mode[${name}]="${decoded}" vocabulary[${name}]="${kind}" trained[${name}]="${learns}"
+        train_command[${name}]="${command}"
+    done <<<"${table}"
 }
-start_of() { # start_of SYSTEM: the system whose checkpoint it starts from, if any
-    local name
-    case "$1" in
-        align_mixtures) echo align ;;
-        sot | joint*)
-            for name in align_mixtures align; do
-                if [ -f "${conf_dir}/train_${name}.yaml" ]; then
-                    echo "${name}"
-                    break
-                fi
-            done
-            ;;
-        ctc_warmup | sot_*) echo sot ;;
-        ctc*) if [ -f "${conf_dir}/train_ctc_warmup.yaml" ]; then echo ctc_warmup; else echo sot; fi ;;
-        sop*)
-            name="ctc${1#sop}"
-            while [ "${name}" != ctc ] && [ ! -f "${conf_dir}/train_${name}.yaml" ]; do name="${name%_*}"; done
-            echo "${name}"
-            ;;
-    esac
-}
-mode_of() { # mode_of SYSTEM: how it is decoded
-    case "$1" in
-        joint*) echo sop ;;
-        *) echo "${1%%_*}" ;;
-    esac
-}
-checkpoint() { # checkpoint SYSTEM: the averaged checkpoint of its run
-    case "$1" in
-        align) echo valid.loss_align.ave.pth ;;
-        align_mixtures | ctc*) echo valid.ter.ave.pth ;;
-        *) echo valid.acc.ave.pth ;;
-    esac
-}
-needed() { # needed PATTERN: the systems, with all that they start from, whose names match
-    local system seen=" "
-    for system in ${systems}; do
-        while [ -n "${system}" ] && [[ "${seen}" != *" ${system} "* ]]; do
-            seen+="${system} "
-            [[ ! "${system}" =~ $1 ]] || echo "${system}"
-            system="$(start_of "${system}")"
-        done
-    done
-}
+read_systems
 
 job() { # job NODES GPUS NAME LOG COMMAND...: on this machine or on Slurm, see cmd.sh
     mkdir -p "$(dirname "$4")"
@@ -204,19 +165,11 @@ distributed() { # prints ESPnet's options for several processes, one per line
 }
 
 train() { # train SYSTEM
-    local system="$1" config="${conf_dir}/train_$1.yaml" out from data valid="${dumpdir}/${valid_set}" name
-    local configs model extra command processes init=() shape=()
-    out="$(run_dir "${system}")"
-    read -ra configs <<<"${base_config} ${config}"
-    if [[ "${system}" == espnet* ]]; then configs=("${config}"); fi
-    for name in "${configs[@]}"; do [ -f "${name}" ] || fail "${name}: no such configuration"; done
-    from="$(start_of "${system}")"
-    if [ -n "${from}" ]; then
-        init=(--init_param "$(run_dir "${from}")/$(checkpoint "${from}")")
-        [ -f "${init[1]}" ] || fail "${init[1]} is missing: train system '${from}' first"
-    elif [ -n "${pretrained_model}" ] && [[ "${system}" != espnet* ]]; then
-        init=(--init_param "${expdir}/pretrained/model.pth")
-        [ -f "${init[1]}" ] || fail "${init[1]} is missing: stage 3 unpacks --pretrained_model"
+    local system="$1" out="${run[$1]}" data valid="${dumpdir}/${valid_set}"
+    local from="${start[$1]}" initial="${init[$1]}" command word extra processes inputs=() shape=()
+    if [ -n "${initial}" ] && [ ! -f "${initial}" ]; then
+        [ "${from}" = pretrained ] || fail "${initial} is missing: train system '${from}' first"
+        fail "${initial} is missing: stage 3 unpacks --pretrained_model"
     fi
     data="${dumpdir}/${train_set}/simulation.yaml"
     if [ ! -f "${data}" ]; then
@@ -224,20 +177,19 @@ train() { # train SYSTEM
         shape=(--train_shape_file "${dumpdir}/${train_set}/speech_shape")
     fi
     [ -f "${data}" ] || fail "${dumpdir}/${train_set}: no training data here (stages 1 and 2 make it)"
-    if [[ "${system}" == espnet* ]]; then
-        model=(--task asr --token_list "${expdir}/vocab/char/tokens.txt")
-    else
-        model=(--vocab_dir "${expdir}/vocab")
-    fi
+    IFS=$'\t' read -ra command <<<"${train_command[${system}]}"
+    for word in "${command[@]}"; do [[ "${word}" != --config=* ]] || inputs+=("${word#--config=}"); done
     mapfile -t extra < <(printf '%s' "${train_words}")
-    command=(espnet2-sop train "${configs[@]/#/--config=}" "${model[@]}" --output_dir "${out}" --ngpu "${ngpu}"
+    command+=(--ngpu "${ngpu}"
         --train_data_path_and_name_and_type "${data},speech,mixture"
         --train_data_path_and_name_and_type "${data},text,mixture_text" ${shape[@]+"${shape[@]}"}
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,speech,mixture"
         --valid_data_path_and_name_and_type "${valid}/mixtures.jsonl,text,mixture_text"
-        --valid_shape_file "${valid}/speech_shape" ${init[@]+"${init[@]}"} ${extra[@]+"${extra[@]}"})
-    if [ "${cache}" = true ] && [[ "${system}" != espnet* ]]; then command+=(--cache "${expdir}/cache"); fi
-    if is_done "${out}/.done" "${command[*]}" "${configs[@]}" "${data}" ${init[1]+"${init[1]}"}; then
+        --valid_shape_file "${valid}/speech_shape" ${extra[@]+"${extra[@]}"})
+    if [ "${cache}" = true ] && [ "${mode[${system}]}" != espnet ] && [ "${trained[${system}]}" = true ]; then
+        command+=(--cache "${expdir}/cache")
+    fi
+    if is_done "${out}/.done" "${command[*]}" "${inputs[@]}" "${data}" ${initial:+"${initial}"}; then
         log "${out}: trained already"
         return 0
     fi
@@ -250,7 +202,7 @@ train() { # train SYSTEM
     job "${num_nodes}" "${ngpu}" "${system}" "${out}/train.log" "${command[@]}" ${processes[@]+"${processes[@]}"}
     find "${out}" -maxdepth 1 -name '.dist_init_*' -delete
     echo "${command[*]}" >"${out}/.done"
-    log "${out}: $(checkpoint "${system}"), config.yaml, train.log, images/"
+    log "${out}: ${checkpoint[${system}]}, config.yaml, train.log, images/"
 }
 is_done() { # is_done MARK COMMAND INPUT...: the mark was written by the same command, after all inputs
     local input
@@ -281,8 +233,8 @@ decode() { # decode SYSTEM
         export CUDA_VISIBLE_DEVICES="${gpus[$((index % ${#gpus[@]}))]}"
     fi
     mapfile -t extra < <(printf '%s' "${decode_words}")
-    job 1 "$((ngpu > 0 ? 1 : 0))" "decode_$1" "${out}/decode.log" espnet2-sop decode --run "$(run_dir "$1")" \
-        --checkpoint "$(checkpoint "$1")" --mode "$(mode_of "$1")" --out "${out}" --ngpu "${ngpu}" \
+    job 1 "$((ngpu > 0 ? 1 : 0))" "decode_$1" "${out}/decode.log" espnet2-sop decode --run "${run[$1]}" \
+        --checkpoint "${checkpoint[$1]}" --mode "${mode[$1]}" --out "${out}" --ngpu "${ngpu}" \
         ${extra[@]+"${extra[@]}"} "${sets[@]}"
     log "${out}: text, hyp.seglst.json and speed.json of ${#sets[@]} sets"
 }
@@ -303,12 +255,9 @@ fi
 
 if should_run 3 "vocabularies"; then
     read -ra bases <<<"${base_config}"
-    configs=("${bases[@]}") kinds=
-    for system in $(needed '^[^e]'); do configs+=("${conf_dir}/train_${system}.yaml") kinds=llm; done
-    ! grep -qs '^ctc_vocab: *sentencepiece' -- "${configs[@]}" || kinds+=" sentencepiece"
-    [ -z "$(needed ^espnet)" ] || kinds+=" char"
     [ -z "${pretrained_model}" ] || espnet2-sop unpack "${pretrained_model}" --out "${expdir}/pretrained"
-    for kind in ${kinds}; do
+    for kind in llm sentencepiece char; do
+        [[ " ${vocabulary[*]} " == *" ${kind} "* ]] || continue
         if [ -n "${pretrained_model}" ] && [ -d "${expdir}/pretrained/vocab/${kind}" ]; then # the one of its heads
             mkdir -p "${expdir}/vocab"
             cp -R "${expdir}/pretrained/vocab/${kind}" "${expdir}/vocab"
@@ -325,20 +274,10 @@ if should_run 4 "statistics"; then
     espnet2-sop stats "${folders[@]}" --out "${expdir}/stats.json"
 fi
 
-train_stage() { # train_stage NUMBER PATTERN TITLE: trains the needed systems whose names match
-    local names
-    mapfile -t names < <(needed "$2")
-    if [ "${#names[@]}" -gt 0 ] && should_run "$1" "training $3: ${names[*]}"; then
-        train_all "${names[@]}"
-    fi
-}
-train_stage 5 '^align$' "stage 0, alignment"
-train_stage 5 '^align_mixtures$' "stage 0, alignment on mixtures"
-train_stage 5 '^sot$' "stage 1, SOT fine-tuning"
-train_stage 6 '^ctc_warmup$' "stage 2, warm-up on single talkers"
-train_stage 6 '^ctc' "stage 2, Separator and serialized CTC"
-train_stage 7 '^(sop|sot_|joint)' "stage 3 and single-stage systems"
-train_stage 8 '^espnet' "ESPnet's SOT baseline"
+for turn in "${!turns[@]}"; do
+    read -ra names <<<"${turns[turn]}"
+    if should_run "${stage_of_turn[turn]}" "training: ${names[*]}"; then train_all "${names[@]}"; fi
+done
 
 if should_run 9 "decoding"; then
     [ -n "${test_sets}" ] || fail "--test_sets is empty: nothing to decode"
@@ -359,7 +298,7 @@ if should_run 11 "tables and report"; then
     espnet2-sop table "${expdir}" >"${expdir}/table.log"
     prompted=() control=()
     for system in ${systems}; do
-        [[ "${system}" =~ ^(sop|joint) ]] || continue
+        [ "${mode[${system}]}" = sop ] || continue
         for name in ${test_sets}; do
             [ ! -f "${expdir}/decode/${system}/${name}/prompt" ] || prompted+=("${expdir}/decode/${system}/${name}")
         done
@@ -376,7 +315,7 @@ if [[ " ${systems} " == *" ${pack_system} "* ]] && should_run 12 "packing of ${p
     results=()
     [ ! -f "${expdir}/results.json" ] || results=(--results "${expdir}/results.json")
     # shellcheck disable=SC2086  # pack_args is a list of options
-    espnet2-sop pack --run "$(run_dir "${pack_system}")" --checkpoint "$(checkpoint "${pack_system}")" \
+    espnet2-sop pack --run "${run[${pack_system}]}" --checkpoint "${checkpoint[${pack_system}]}" \
         ${results[@]+"${results[@]}"} --out "${expdir}/packed/${pack_system}" ${pack_args}
 fi
 if [ -n "${hf_repo}" ] && should_run 13 "upload to ${hf_repo}"; then

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import read_kaldi
@@ -36,6 +37,42 @@ def test_resumed_equals_uninterrupted(stage1, train, tmp_path):
     assert one.keys() == two.keys()
     assert all(torch.equal(v, two[k]) for k, v in one.items())
     assert any(not torch.equal(v, one[k]) for k, v in torch.load(first, weights_only=True).items())
+
+
+def test_a_longer_schedule(train, tmp_path):
+    """More epochs are another schedule, so another training; who insists goes on with the new schedule."""
+    run = tmp_path / "run"
+    options = ["--scheduler", "onecyclelr", "--warmup", "0.25", "--num_iters_per_epoch", "2", "--max_epoch"]
+    train(run, "sot", STAGE1, *options, "1")
+    with pytest.raises(UserError, match="total_steps was 3, is 5; remove the folder to train anew, or .*origin.json"):
+        train(run, "sot", STAGE1, *options, "2")
+    (run / "origin.json").unlink()
+    train(run, "sot", STAGE1, *options, "2")
+    state = torch.load(run / "checkpoint.pth", weights_only=False)["schedulers"][0]
+    assert (run / "2epoch.pth").is_file() and (state["total_steps"], state["last_epoch"]) == (5, 4)
+
+
+def test_what_is_not_trained_has_the_weights_of_its_start(stage1, train, tmp_path):
+    """Under the name that the checkpoint of a training would have; again after the start has changed."""
+    (tmp_path / "untrained.yaml").write_text("train: false\ninit_from: sot\ndecode_mode: sop\n")
+    start = tmp_path / "start.pth"
+    shutil.copy(stage1 / "valid.loss.ave.pth", start)
+    options = ["--config", str(tmp_path / "untrained.yaml"), "--init_param", str(start)]
+    run = train(tmp_path / "run", "sop", ["sop"], *options)
+    before, after = (torch.load(p, weights_only=True) for p in (start, run / "valid.loss.ave.pth"))
+    assert before.keys() <= after.keys() and all(torch.equal(v, after[k]) for k, v in before.items())
+    new = [k for k in after if ".lora_B.sop." in k]
+    assert new and not any(after[k].any() for k in new)
+    assert sorted(path.name for path in run.iterdir() if not path.name.startswith(".")) == [
+        "config.yaml", "valid.loss.ave.pth"
+    ]  # fmt: skip
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model_conf"]["objective"] == "sop"
+    assert not {"train", "init_from", "decode_mode", "warmup", "defaults"} & config.keys()
+    torch.save({k: v + 1 for k, v in before.items()}, start)
+    train(run, "sop", ["sop"], *options)
+    again = torch.load(run / "valid.loss.ave.pth", weights_only=True)
+    assert all(torch.equal(v + 1, again[k]) for k, v in before.items())
 
 
 @pytest.mark.parametrize("harm", ["cut off", "lost", "cut off in the first epoch", "killed before the epoch's file"])
