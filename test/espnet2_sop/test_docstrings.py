@@ -39,11 +39,11 @@ def public_functions(tree: ast.Module):
     while classes:
         prefix, parent = classes.pop()
         for node in parent.body:
-            if getattr(node, "name", "_").startswith("_"):
+            if not isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) or node.name.startswith("_"):
                 continue
             if isinstance(node, ast.ClassDef):
                 classes.append((f"{prefix}{node.name}.", node))
-            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            else:
                 yield prefix + node.name, node
 
 

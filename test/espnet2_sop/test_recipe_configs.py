@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from transformers import AutoConfig
 
@@ -61,24 +60,12 @@ def schedule(config: dict) -> dict:
     return derive_schedule(args, config.get("warmup"))
 
 
-def curve(conf: dict) -> list[float]:
-    """The learning rate of every update."""
-    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, **conf)
-    rates = []
-    for _ in range(conf["total_steps"] - 1):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return rates
-
-
 with open(ROOT / "test/schedules.tsv", newline="") as table:
     SCHEDULES = {(row["recipe"], row["configs"]): row for row in csv.DictReader(table, delimiter="\t")}
 
 
 @pytest.mark.parametrize(("recipe", "configs"), SCHEDULES, ids=map(":".join, SCHEDULES))
-def test_learning_rate_of_every_update_is_as_reported(recipe, configs):
+def test_schedule_is_as_reported(recipe, configs):
     """test/schedules.tsv has what OneCycleLR got when the results of the recipes were obtained."""
     row = SCHEDULES[recipe, configs]
     then = {
@@ -89,7 +76,6 @@ def test_learning_rate_of_every_update_is_as_reported(recipe, configs):
     then |= {"anneal_strategy": row["anneal_strategy"], "cycle_momentum": row["cycle_momentum"] == "True"}
     now = schedule(merged(recipe, configs))
     assert now == then and list(now) == sorted(now)
-    assert curve(now) == curve(then)
 
 
 @every_row
@@ -182,6 +168,7 @@ def debug_form(tiny_encoder, tiny_whisper, tiny_llm, vocabularies):
     return change
 
 
+@pytest.mark.slow
 @every_row
 def test_config_trains_decodes_and_scores(recipe, configs, mode, data, data_options, debug_form, characters, tmp_path):
     from espnet2_sop.bin import decode, score, train
