@@ -8,9 +8,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from espnet2_sop.io.errors import UserError, require_choice
-from espnet2_sop.io.pretrained import ATTENTION, DTYPES, load_pretrained
+from espnet2_sop.io.pretrained import ATTENTION, DTYPES, attention_of, load_pretrained
 from espnet2_sop.model.encoder.abs_encoder import AbsEncoder
 from espnet2_sop.model.masks import length_mask
+from espnet2_sop.model.upstream import frame_counts, mask_frames
 
 OPTION = "encoder_conf.pretrained"
 FAMILIES = ("wavlm", "hubert", "wav2vec2")
@@ -88,7 +89,7 @@ class HuggingFaceEncoder(AbsEncoder):
         mask = length_mask(frames, features.size(1))
         hidden = self.ssl.feature_projection(features)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        hidden = self.ssl._mask_hidden_states(hidden, attention_mask=mask)
+        hidden = mask_frames(self.ssl, hidden, mask)
         hidden = self.ssl.encoder(hidden, attention_mask=mask).last_hidden_state
         return hidden * mask[..., None], frames
 
@@ -96,7 +97,7 @@ class HuggingFaceEncoder(AbsEncoder):
     def _extract(self, speech, lengths):
         """(B, T) -> (B, F, C) by the frozen convolutions. A group norm over time would see the padding, so such
         models go row by row."""
-        frames = self.ssl._get_feat_extract_output_lengths(lengths)
+        frames = frame_counts(self.ssl, lengths)
         if int(frames.min()) < 1:
             raise UserError(f"speech of {int(lengths.min())} samples is shorter than one frame of the encoder")
         if self.ssl.config.feat_extract_norm == "group" and len(speech) > 1:
@@ -125,8 +126,8 @@ def read_settings(pretrained: str, revision: str, changes: dict, families: tuple
     if not hasattr(settings, "mask_feature_min_masks"):  # WavLM's models read it, its configuration lacks it
         settings.mask_feature_min_masks = 0
     change_settings(settings, changes)
-    if settings._attn_implementation not in (None, *ATTENTION):
-        raise UserError(f"{OPTION}: {pretrained} wants attention from {settings._attn_implementation!r}, which is code")
+    if (attention := attention_of(settings)) not in (None, *ATTENTION):
+        raise UserError(f"{OPTION}: {pretrained} wants attention from {attention!r}, which is code")
     return settings
 
 

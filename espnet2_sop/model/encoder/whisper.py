@@ -6,7 +6,7 @@ import peft
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoModel, WhisperModel
+from transformers import AutoFeatureExtractor, AutoModel
 from transformers.masking_utils import create_bidirectional_mask
 
 from espnet2_sop.io.errors import UserError, require_choice
@@ -15,6 +15,7 @@ from espnet2_sop.model.encoder.abs_encoder import HEADS_ADAPTER, AbsEncoder
 from espnet2_sop.model.encoder.speech import OPTION, read_settings
 from espnet2_sop.model.lora import lora_config
 from espnet2_sop.model.masks import length_mask
+from espnet2_sop.model.upstream import mask_mel, use_adapters
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # all linear layers of the Transformer
 
@@ -124,9 +125,7 @@ class WhisperEncoder(AbsEncoder):
         hidden, frames = self._convolve(speech, lengths)
         mask = length_mask(frames, hidden.size(1))
         encoder, settings = self.whisper, self.whisper.config
-        adapters = ["encoder", HEADS_ADAPTER] if for_heads else ["encoder"]
-        for layer in self._adapted:
-            layer._active_adapter = adapters  # peft's own way trains them
+        use_adapters(self._adapted, ["encoder", HEADS_ADAPTER] if for_heads else ["encoder"])
         hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
         hidden = nn.functional.dropout(hidden, settings.dropout, self.training)
         attention = create_bidirectional_mask(config=settings, inputs_embeds=hidden, attention_mask=mask)
@@ -148,7 +147,7 @@ class WhisperEncoder(AbsEncoder):
         if int(frames.max()) > most:
             seconds = 2 * most * self.hop / 16000
             raise UserError(f"speech of {int(lengths.max()) / 16000:.1f} s; this Whisper reads at most {seconds:g} s")
-        features = WhisperModel._mask_input_features(self.whisper, features, length_mask(sizes))
+        features = mask_mel(self.whisper, features, length_mask(sizes))
         hidden = nn.functional.gelu(self.whisper.conv1(features)) * length_mask(sizes)[:, None]
         return nn.functional.gelu(self.whisper.conv2(hidden)).transpose(1, 2), frames
 

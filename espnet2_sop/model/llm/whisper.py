@@ -4,23 +4,18 @@ import inspect
 
 import torch
 from torch import nn
-from transformers import AutoConfig, DynamicCache, EncoderDecoderCache, WhisperForCausalLM
+from transformers import AutoConfig, DynamicCache, EncoderDecoderCache
 from transformers.models.whisper import modeling_whisper
 
 from espnet2_sop.io.errors import UserError, require_choice
 from espnet2_sop.io.pretrained import load_pretrained
 from espnet2_sop.model.llm.causal_lm import AdaptedCausalLM, Speech
 from espnet2_sop.model.llm.key_value_cache import RowCache
+from espnet2_sop.model.upstream import WhisperDecoderAlone
 from espnet2_sop.text.llm_tokenizer import OPTION
 
 NAMES = inspect.signature(modeling_whisper.WhisperDecoder.forward).parameters
 CACHE = "cache" if "cache" in NAMES else "past_key_values"  # as transformers called it before
-
-
-class DecoderAlone(WhisperForCausalLM):
-    """Loads the decoder without a report on what the encoder has."""
-
-    _keys_to_ignore_on_load_unexpected = (r"^model\.encoder\.",)
 
 
 class SharedFrames(DynamicCache):
@@ -42,13 +37,13 @@ class WhisperDecoder(AdaptedCausalLM):
     reads_encoder = True
     _hidden_frames: torch.Tensor  # (B, 1, 1, F), added to the scores of the frames of the pass that runs
 
-    def _load(self, pretrained: str, **kwargs) -> DecoderAlone:
+    def _load(self, pretrained: str, **kwargs) -> WhisperDecoderAlone:
         settings = load_pretrained(AutoConfig.from_pretrained, pretrained, OPTION, revision=kwargs["revision"])
         if settings.model_type != "whisper":
             kind = settings.model_type
             raise UserError(f"{OPTION}: {pretrained} is a {kind} model, no Whisper; leave out llm: whisper")
         require_choice("llm_conf.attn_implementation", kwargs["attn_implementation"], ("sdpa", "eager"))
-        base = load_pretrained(DecoderAlone.from_pretrained, pretrained, OPTION, **kwargs)
+        base = load_pretrained(WhisperDecoderAlone.from_pretrained, pretrained, OPTION, **kwargs)
         for layer in base.model.decoder.layers:
             layer.encoder_attn.register_forward_pre_hook(self._hide_padding, with_kwargs=True)
         return base
