@@ -42,6 +42,7 @@ def speech(corpus, root, names):
     return root
 
 
+@pytest.mark.slow
 def test_fotaqmix_prepares_its_sets(fotaqmix, tmp_path):
     result = run_data("fotaqmix", tmp_path, *fotaqmix, "--rooms", 1, "--rule", "conf/simulation_rooms.yaml")
     assert result.returncode == 0, result.stderr
@@ -57,6 +58,7 @@ def test_fotaqmix_prepares_its_sets(fotaqmix, tmp_path):
     assert {Path(u.path).parent.name for u in store.simulation.pool} >= {"turns"}  # utterances joined
 
 
+@pytest.mark.slow
 def test_fotaqmix_takes_more_voices_and_single_utterances(fotaqmix, corpus, tmp_path):
     """What is trained from can be of several folders, and stays as it is on request; unknown folders are refused."""
     (tmp_path / "fotaq/voices").symlink_to(corpus.speech / "test-mini")
@@ -133,6 +135,7 @@ def librimix(corpus, tmp_path):
     return ["--librispeech", corpus.speech, "--wham", corpus.noise, "--metadata", tmp_path / "metadata"]
 
 
+@pytest.mark.slow
 def test_librimix_prepares_its_sets(librimix, tmp_path):
     result = run_data("librimix", tmp_path, *librimix)
     assert result.returncode == 0, result.stderr
@@ -158,6 +161,7 @@ def test_librimix_of_two_clean_talkers_needs_no_noise(librimix, tmp_path):
     assert (tmp_path / "data/test_2mix_clean/wav.scp").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [*RECIPES, "librimix"])
 def test_run_sh_goes_through_all_stages(recipe, request, tmp_path):
     """With small models in place of the recipe's, two updates each, and three test mixtures or so."""

@@ -31,6 +31,7 @@ def work(tmp_path_factory):
     return root, [str(o) for o in options]
 
 
+@pytest.mark.slow
 def test_main_job_end_to_end_in_debug_size(work):
     """All stages from a clean folder: every system gets its rows, and the table is printed at the end."""
     root, options = work
@@ -49,6 +50,7 @@ def test_main_job_end_to_end_in_debug_size(work):
     assert (root / "exp/packed/sop.zip").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(work):
     """A second call must leave every trained and decoded file alone."""
     root, options = work
@@ -60,6 +62,7 @@ def test_what_is_done_is_not_done_again(work):
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
+@pytest.mark.slow
 def test_a_stage_without_its_forerunner_says_so(work, tmp_path):
     root, options = work
     result = run(*options, "--expdir", str(tmp_path), "--stage", "6", "--stop_stage", "6", check=False)
@@ -84,6 +87,7 @@ def test_wrong_options_are_one_line(options, message):
     assert len(result.stderr.strip().splitlines()) <= 2
 
 
+@pytest.mark.slow
 def test_an_ablation_is_a_yaml_and_a_name(work, tmp_path):
     """Heads over another vocabulary and an adapter of another size start anew, from the same stage 1."""
     root, options = work

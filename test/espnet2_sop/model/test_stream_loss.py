@@ -68,6 +68,7 @@ def test_single_talkers_alone_give_nothing(mixed):
     assert stream_loss(model.front_end, streams, talkers[1:2]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_training_with_it(train, tmp_path):
     """ESPnet's trainer gives the talkers to the model and logs the loss; batches of dev do not have them."""
     extra = ["--model_conf", "stream_weight=0.5", "--max_epoch", "1"]

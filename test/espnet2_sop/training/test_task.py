@@ -113,6 +113,7 @@ def test_a_run_does_not_go_on_with_other_options_or_weights(stage1, train, tmp_p
     train(run, "ctc", ["separator", "ctc"], *options)
 
 
+@pytest.mark.slow
 def test_three_stages_hand_on_their_weights_and_decode(stage1, train, data, tmp_path, capsys):
     """Stage 2 must leave stage 1's weights alone, stage 3 those of both; every system then decodes."""
     from espnet2_sop.bin import decode
