@@ -1,7 +1,7 @@
 """Serialized Output Prompting for LLM-based multi-talker ASR (arXiv 2509.04488).
 
 What users import has its documented path here: `Speech2Text` and `Talker` use a trained model; `AbsEncoder`,
-`AbsSeparator` and `AdaptedCausalLM` are the base classes of parts of your own; `METRICS` lists the word error rates;
+`AbsSeparator` and `AdaptedCausalLM` are the base classes of new parts; `METRICS` lists the word error rates;
 `UserError` is raised for mistakes of the user.
 """
 

@@ -99,6 +99,20 @@ def test_docstrings_are_complete(room):
     assert not found, "\n".join(["", *found])
 
 
+def docstrings(text: str) -> list[str]:
+    """The docstrings of a module and of all its classes and functions."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    return [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+
+
+def test_docstrings_speak_of_nobody():
+    """They say what the code does, not what its writers or readers do."""
+    persons = re.compile(r"\b(I(?![/-])|[Ww]e|[Yy]ou|[Yy]ours?|[Oo]urs?|[Mm]y)\b.*")
+    found = [(str(path), person[0]) for path in PACKAGE.rglob("*.py") for text in docstrings(path.read_text())
+             if (person := persons.search(text))]  # fmt: skip
+    assert found == []
+
+
 COMPLETE = '''
 def mix(a: float, *rest, gain: float = 1.0) -> float:
     """Adds.
