@@ -1,6 +1,8 @@
 """The page: recording or file in, time line, texts and files out."""
 
+import errno
 import re
+import socket
 import tempfile
 import time
 import traceback
@@ -87,7 +89,7 @@ def build_app(
     with gr.Blocks(title="Who said what?", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as app:
         gr.Markdown(
             "# Who said what?\nSeveral people talk at once. The model writes down each of them, in the order in which "
-            f"they start.\n\n{name}; recordings of at most {max_seconds:g} s."
+            f"they start.\n\n`{name}`, recordings of at most {max_seconds:g} s"
         )
         audio = gr.Audio(label="Recording", sources=["microphone", "upload"], type="filepath", buttons=[])
         if examples:
@@ -97,7 +99,7 @@ def build_app(
             [(MODES[mode], mode) for mode in modes], value=modes[0], label="Written by", visible=len(modes) > 1
         )
         button = gr.Button("Transcribe", variant="primary")
-        result = gr.HTML(elem_id="result", apply_default_css=False, js_on_load=SEEK)
+        result = gr.HTML(elem_id="result", apply_default_css=False, js_on_load=SEEK, min_height=90)
         with gr.Row(elem_id="downloads"):  # style.css hides it while there is no result
             downloads = [gr.DownloadButton(f"Download {kind}", size="sm", min_width=120) for kind in FORMATS]
         inputs, outputs = [audio, mode], [result, *downloads]
@@ -127,6 +129,9 @@ def launch(app: gr.Blocks, host: str, port: int | None, max_seconds: float = 120
     """
     trusted = Middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL] if host in LOCAL else ["*"])
     try:
+        with socket.socket() as trial:  # gradio takes minutes to find that a host is wrong
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port or 0))
         _, address, _ = app.launch(
             server_name=host,
             server_port=port,
@@ -143,9 +148,10 @@ def launch(app: gr.Blocks, host: str, port: int | None, max_seconds: float = 120
             quiet=True,
             prevent_thread_lock=True,
         )
-    except OSError:
-        where = f"--host {host}" + (f" --port {port}" if port else "")
-        raise UserError(f"{where}: in use, or no address of this machine; give another") from None
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(f"--host {host}: no such address on this machine; use 127.0.0.1") from None
+        raise UserError(f"--port {port or '7860 to 7959'}: in use or not allowed; give another") from None
     return address
 
 

@@ -49,7 +49,8 @@ def lanes(talkers: Sequence[Talker], outline: Sequence[float], seconds: float) -
         *(_lane(slot, own, scale, share, len(starts) > 1) for slot, own in slots),
         *(f'<div class="border" style="left:{start * share:.3f}%"></div>' for start in starts[1:]),
     ]
-    return f'<div class="timeline"><div style="min-width:{pixels:.0f}px">{"".join(inner)}</div></div>'
+    box = '<div class="timeline" tabindex="0" role="group" aria-label="Time line">'  # the arrow keys scroll it
+    return f'{box}<div style="min-width:{pixels:.0f}px">{"".join(inner)}</div></div>'
 
 
 def colour(slot: int) -> str:

@@ -35,7 +35,7 @@ def address(tools, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
-def test_from_example_to_words(browser, address, width, dark):
+def test_from_example_to_words(address, browser, width, dark):
     browser.open(address, width, dark=dark)
     assert not browser.run("document.querySelector('#downloads').offsetHeight")
     press(browser, "short")
@@ -55,7 +55,7 @@ def test_from_example_to_words(browser, address, width, dark):
     assert not {url for url in browser.requests() if not url.startswith((address, "blob:", "data:"))}
 
 
-def test_a_click_on_a_word_moves_the_player(browser, address):
+def test_a_click_on_a_word_moves_the_player(address, browser):
     browser.open(address)
     press(browser, "short")
     browser.until(DONE)
@@ -64,7 +64,7 @@ def test_a_click_on_a_word_moves_the_player(browser, address):
     browser.until("document.querySelector('time').textContent == '0:02'")
 
 
-def test_many_words_scroll_in_their_own_box(browser, address):
+def test_many_words_scroll_in_their_own_box(address, browser):
     browser.open(address, 390)
     press(browser, "wordy")
     browser.until(DONE)
@@ -80,7 +80,7 @@ def test_many_words_scroll_in_their_own_box(browser, address):
 
 
 @pytest.mark.parametrize(("name", "said"), [("long", "lasts 15 s, at most 10 s"), ("silent", "recording is silent")])
-def test_mistakes_are_one_line_on_the_page(browser, address, name, said):
+def test_mistakes_are_one_line_on_the_page(address, browser, name, said):
     browser.open(address, 390)
     press(browser, name)
     browser.until(DONE)
@@ -90,7 +90,7 @@ def test_mistakes_are_one_line_on_the_page(browser, address, name, said):
     assert browser.run("document.documentElement.scrollWidth") <= 390
 
 
-def test_what_is_recorded_is_transcribed(browser, address):
+def test_what_is_recorded_is_transcribed(address, browser):
     browser.open(address)
     press(browser, "Record")
     browser.until("[...document.querySelectorAll('time')].some(time => time.textContent == '0:02')")

@@ -44,7 +44,7 @@ def test_peaks_follow_the_waveform():
 
 def test_one_lane_for_each_talker_in_order_of_start(tools):
     page = lanes(tools.TALKERS[::-1], [0.5, 1.0], 4.0)
-    assert re.findall('aria-label="(.*?)"', page) == ["Talker 1, starts at 0.10 s", "Talker 2, starts at 1.20 s"]
+    assert re.findall('aria-label="(Talker.*?)"', page) == ["Talker 1, starts at 0.10 s", "Talker 2, starts at 1.20 s"]
     first, second = (re.findall(r'class="word (.*?)".*?>(\w+)<', lane) for lane in page.split('class="lane ')[1:])
     assert [word for _, word in first] == tools.TALKERS[0].prompt.split()
     assert [kind for kind, _ in first].count("deleted") == 1 and ("substituted", "fed") in first
