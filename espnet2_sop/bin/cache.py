@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(HELP, end="")
         return
-    from espnet2_sop.bin.train import load_task, merge_configs, parse
+    from espnet2_sop.training.options import load_task, merge_configs, parse
 
     known, rest, config = merge_configs(argv)
     if known.task != "sop":
