@@ -1,6 +1,7 @@
 """What the page says beside figures and examples: overview, results, prompts, speed, trainings, environment."""
 
 import platform
+from dataclasses import replace
 from typing import Any
 
 from espnet2_sop import __version__
@@ -10,6 +11,7 @@ from espnet2_sop.report.training_log import Run
 from espnet2_sop.scoring.prompt.summary import prompt_sections
 from espnet2_sop.scoring.record import compare_records
 from espnet2_sop.scoring.tables.markdown import DASH, Section, Table, difference, error_rate
+from espnet2_sop.scoring.tables.parts import breakdowns
 from espnet2_sop.scoring.tables.results import result_sections, set_labels
 
 SETTINGS = {  # of a training: name, place in config.yaml
@@ -89,9 +91,12 @@ test_sets.__test__ = False  # no test, whatever pytest makes of the name
 
 
 def results(experiment: Experiment) -> list[Section]:
-    """The sections of `RESULTS.md`; what the test sets hold is in the overview."""
-    _, *sections = result_sections(experiment.records)
-    return sections
+    """The sections of `RESULTS.md`, and `BREAKDOWN.md` to be looked up; what the test sets hold is in the overview."""
+    records = experiment.records
+    _, *sections = result_sections(records)
+    parts = breakdowns(records, set_labels(records))
+    tables = [replace(table, caption=part.title) for part in parts.sections for table in part.tables]
+    return [*sections, Section(parts.title, parts.notes, tables, lookup=True)] if tables else sections
 
 
 def prompts(experiment: Experiment) -> list[Section]:

@@ -271,7 +271,12 @@ def test_scores(scored):
     def use():
         record = read_record(scored / "score.json")
         labels = set_labels([record])
-        str(report([record], {})), str(breakdowns([record], labels)), str(one_report(record)), flat(result_row(record))
+        (
+            str(report([record], {}, {})),
+            str(breakdowns([record], labels)),
+            str(one_report(record)),
+            flat(result_row(record)),
+        )
         compare_records(record, record)
 
     fuzzing.fuzz(scored / "score.json", use)
@@ -279,8 +284,9 @@ def test_scores(scored):
 
 def test_entries(scored, tmp_path):
     """`table --append` keeps what was in the file, and reads what others have left in the experiment."""
-    from espnet2_sop.scoring.tables.entry import entry_name, run_row
+    from espnet2_sop.scoring.tables.entry import entry_name
     from espnet2_sop.scoring.tables.environment import decoders
+    from espnet2_sop.scoring.tables.trainings import run_row
 
     speed = written(scored / "speed.json", json.dumps({"real_time_factor": 0.1, "gpu": None, "threads": 2}))
     fuzzing.fuzz(speed, lambda: decoders(tmp_path / "exp"))

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.io.files import atomic_write, open_text, read_yaml
+from espnet2_sop.io.files import atomic_write, open_text
 from espnet2_sop.scoring.record import Record
 from espnet2_sop.scoring.tables.environment import environment, said_by
-from espnet2_sop.scoring.tables.markdown import DASH, blocks, markdown
+from espnet2_sop.scoring.tables.markdown import blocks
 from espnet2_sop.scoring.tables.results import gather, main_sections, result_row, set_section
+from espnet2_sop.scoring.tables.trainings import find_configs, training_section
 
 
 def append_entry(exp: Path, path: Path) -> str:
@@ -29,7 +29,7 @@ def append_entry(exp: Path, path: Path) -> str:
     Raises:
         UserError: Nothing is scored, or the file has the entry already.
     """
-    records, configs = gather([exp]), {run.parent.name: run for run in sorted(exp.glob("*/config.yaml"))}
+    records, configs = gather([exp]), find_configs([exp])
     name = entry_name(records, configs)
     old = ""
     if path.is_file():
@@ -70,58 +70,15 @@ def entry(name: str, exp: Path, records: Sequence[Record], configs: dict[str, Pa
     Returns:
         Headings, lists and tables, to be joined by empty lines.
     """
-    runs = [["run", "seed", "epochs", "trained", "encoder", "LLM", "training data", "starts from", "config.yaml"]]
-    runs += [run_row(run, path) for run, path in configs.items()]
+    runs = [training_section(configs)] if configs else []
+    sections = [*runs, set_section(records), *main_sections(records)]
     return [
         f"## {place(exp)}, {time.strftime('%Y-%m-%d')}",
         f"<!-- entry {name} -->",
         "\n".join(f"- {key}: {value}" for key, value in environment([exp]).items()),
-        *(["### Training runs", markdown(runs[0], runs[1:])] if configs else []),
-        *(part for section in (set_section(records), *main_sections(records)) for part in blocks(section, "###")),
+        *(part for section in sections for part in blocks(section, "###")),
         f"Normalisation of both sides: {records[0]['normalization']}.",
     ]
-
-
-def run_row(run: str, path: Path) -> list[str]:
-    """What distinguishes a training from others; all of it is in its config.yaml, of which the row has the SHA-256.
-
-    Args:
-        run: Name of the run.
-        path: Its config.yaml.
-
-    Returns:
-        The cells of its row.
-    """
-    config = read_yaml(path)
-    return [
-        run,
-        said(config, "seed") or DASH,
-        said(config, "max_epoch") or DASH,
-        said(config, "model_conf", "trainable") or "all",
-        said(config, "encoder_conf", "pretrained") or said(config, "encoder") or DASH,
-        said(config, "llm_conf", "pretrained") or DASH,
-        said(config, "train_data_path_and_name_and_type", 0, 0) or DASH,
-        said(config, "init_param") or DASH,
-        hashlib.sha256(path.read_bytes()).hexdigest()[:12],
-    ]
-
-
-def said(config: Any, *keys: str | int) -> str:
-    """A value inside a configuration.
-
-    Args:
-        config: The configuration.
-        *keys: Keys and indices, one inside the other.
-
-    Returns:
-        The value as words; nothing where there is none.
-    """
-    for key in keys:
-        try:
-            config = config[key]
-        except (LookupError, TypeError):
-            return ""
-    return " ".join(map(str, config)) if isinstance(config, list) else "" if config is None else str(config)
 
 
 def place(exp: Path) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from espnet2_sop.io.errors import UserError
@@ -23,6 +23,7 @@ from espnet2_sop.scoring.tables.markdown import (
 )
 from espnet2_sop.scoring.tables.parts import breakdowns
 from espnet2_sop.scoring.tables.systems import SYSTEMS, pairs_to_compare, rank, system_rank
+from espnet2_sop.scoring.tables.trainings import find_configs, training_section
 
 CONDITIONS = ("clean", "noisy")
 MAIN = ("cpwer", "order_wer")  # metrics with a section and intervals of their own
@@ -259,18 +260,20 @@ def result_sections(records: Sequence[Record]) -> list[Section]:
     return [first, *main_sections(records), *others]
 
 
-def report(records: Sequence[Record], origin: dict[str, str]) -> Document:
+def report(records: Sequence[Record], origin: dict[str, str], configs: Mapping[str, Path]) -> Document:
     """All tables as one document.
 
     Args:
         records: The records of `gather`.
         origin: Versions, machine and date, as `environment` gives them.
+        configs: {training run: its config.yaml}.
 
     Returns:
         `RESULTS.md`.
     """
     items = [f"{key}: {value}" for key, value in origin.items()]
-    return Document("Results", (), [Section("Environment", items=items), *result_sections(records)])
+    runs = [training_section(configs)] if configs else []
+    return Document("Results", (), [Section("Environment", items=items), *runs, *result_sections(records)])
 
 
 def write_results(folders: Sequence[Path], out: Path) -> str:
@@ -284,7 +287,10 @@ def write_results(folders: Sequence[Path], out: Path) -> str:
         The text of `RESULTS.md`.
     """
     records = gather(folders)
-    text, rows = str(report(records, environment(folders))), [result_row(record) for record in records]
+    text, rows = (
+        str(report(records, environment(folders), find_configs(folders))),
+        [result_row(record) for record in records],
+    )
     with atomic_write(out / "results.json") as f:
         f.write("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
     with atomic_write(out / "results.csv") as f:

@@ -69,6 +69,7 @@ def test_report_of_an_experiment(experiment, capsys):
         "recipe/exp",
         "sop and sot_continued",
         "Paired comparisons",
+        "cpWER of parts of the test sets",
         "cpWER against overlap",
         "Real-time factor",
     ):

@@ -52,6 +52,12 @@ def test_an_entry_says_how_to_repeat_it(exp):
     assert "### cpWER" in text and "### Paired comparisons" in text and "\n# Results" not in text
 
 
+def test_the_table_names_the_training_runs(exp, capsys):
+    assert cli.run("table", [str(exp)]) == 0
+    text = re.sub(" +", " ", capsys.readouterr().out)
+    assert "## Environment\n\n- date: 20" in text and "\n| stage3_sop | 7 | 3 | sop | wavlm | llama |" in text
+
+
 def test_the_same_is_not_appended_twice_but_what_is_new_is(exp, capsys):
     path = exp.parent / "RESULTS.md"
     path.write_text("# RESULTS\n\nby hand\n")
