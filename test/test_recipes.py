@@ -77,7 +77,7 @@ def test_a_stage_without_its_forerunner_says_so(work, tmp_path):
         (["--stage", "two"], "--stage two: must be a whole number"),
         (["--systems", "ctc sap"], "no system 'sap'"),
         (["--stage"], "--stage needs a value"),
-        (["--stage", "5", "--stop_stage", "5", "--conf_dir", "none"], "none/train_sot.yaml: no such configuration"),
+        (["--stage", "5", "--stop_stage", "5", "--conf_dir", "none"], "none: no train_NAME.yaml here"),
     ],
 )
 def test_wrong_options_are_one_line(options, message):
@@ -91,13 +91,12 @@ def test_wrong_options_are_one_line(options, message):
 def test_an_ablation_is_a_yaml_and_a_name(work, tmp_path):
     """Heads over another vocabulary and an adapter of another size start anew, from the same stage 1."""
     root, options = work
-    for name, change in (
-        ("ctc_pieces", "ctc_vocab: sentencepiece\n"),
-        ("sop_pieces", "ctc_vocab: sentencepiece\nllm_conf: {adapters: {sop: {r: 4}}}\n"),
-    ):
-        conf = (MINI / f"conf/train_{name.partition('_')[0]}.yaml").read_text()
-        (tmp_path / f"train_{name}.yaml").write_text(conf + change)
-    (tmp_path / "train_sot.yaml").symlink_to(MINI / "conf/train_sot.yaml")
+    for stage in ("sot", "ctc", "sop"):
+        (tmp_path / f"train_{stage}.yaml").symlink_to(MINI / f"conf/train_{stage}.yaml")
+    pieces = "ctc_vocab: sentencepiece\n"
+    (tmp_path / "train_ctc_pieces.yaml").write_text(f"defaults: train_ctc.yaml\n{pieces}")
+    small = "llm_conf: {adapters: {sop: {r: 4}}}\n"
+    (tmp_path / "train_sop_pieces.yaml").write_text(f"defaults: train_sop.yaml\ninit_from: ctc_pieces\n{pieces}{small}")
     options = [*options, "--conf_dir", str(tmp_path), "--base_config", "conf/base.yaml", "--ctc_vocab_size", "60"]
     run(*options, "--systems", "sop_pieces ctc_pieces", "--stage", "3", "--pack_system", "sop_pieces")
     rows = json.loads((root / "exp/results.json").read_text())

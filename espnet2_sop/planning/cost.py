@@ -1,4 +1,4 @@
-"""What a training needs before anybody runs it: parameters, FLOP, memory and hours, computed, not measured.
+"""Parameters, FLOP, memory and hours of a training, computed from its configuration before it is run.
 
 Parameters are counted on models without storage. FLOP are those of matrix products: 2 per weight and frame, and
 attention. Memory of activations follows arXiv 2205.05198, section 4 (bytes per token and layer in mixed precision).
@@ -30,12 +30,12 @@ HEADROOM = 0.9  # share of a GPU's memory that tensors may fill
 
 @dataclass(frozen=True)
 class Assumptions:
-    """About the data and the machine; printed with every plan.
+    """Assumptions about data and machine; printed with every plan.
 
     Attributes:
         seconds: Length of a mixture.
         tokens: LLM tokens of all talkers per second of mixture, in the target and again in the prompt.
-        utilisation: Share of a GPU's peak that training reaches.
+        utilisation: Share of the peak of a GPU that training reaches.
         sentencepiece: Size of a SentencePiece vocabulary.
     """
 
@@ -50,13 +50,14 @@ class Part:
     """One module in one training.
 
     Attributes:
-        parameters: All of them.
-        trained: Those that the optimizer has.
-        bytes_each: Of a frozen or trained weight in memory.
-        forward: FLOP of one forward pass per second of audio.
-        passes: Cost of training as a multiple of that: 0 unused, 1 forward only, 2 with gradients passed on, 3 with
-            gradients of its own weights, and 1 more with gradient checkpoints.
-        activations: Bytes kept for the backward pass of one mixture.
+        name: Name of the module.
+        parameters: Number of parameters.
+        trained: Number of parameters in the optimizer.
+        bytes_each: Bytes of a weight in memory.
+        forward: FLOP of a forward pass per second of audio.
+        passes: Cost of training as a multiple of `forward`: 0 unused, 1 forward only, 2 with gradients for the module
+            below, 3 with gradients of its own weights, and 1 more with gradient checkpoints.
+        activations: Bytes stored for the backward pass of one mixture.
     """
 
     name: str
@@ -69,18 +70,26 @@ class Part:
 
 
 def count(module: nn.Module) -> int:
-    """All parameters of a module."""
+    """Counts the parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 
 def products(module: nn.Module) -> int:
-    """Weights that take part in matrix products with every frame: all matrices that are not embeddings."""
+    """Counts the weights that are multiplied with every frame: all matrices but embeddings."""
     tables = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     return sum(p.numel() for p in module.parameters() if p.dim() > 1 and id(p) not in tables)
 
 
 def lora_size(llm: nn.Module, conf: dict) -> int:
-    """Parameters of one adapter: r (inputs + outputs) for every adapted matrix."""
+    """Counts the parameters of one LoRA adapter: r (inputs + outputs) for every adapted matrix.
+
+    Args:
+        llm: Model without adapters.
+        conf: Keys of `llm_conf.adapters.NAME`.
+
+    Returns:
+        Number of parameters.
+    """
     conf = {**LORA, **conf}
     targets = tuple(f".{name}" for name in conf["target_modules"])
     found = [m for name, m in llm.named_modules() if name.endswith(targets)]
@@ -88,12 +97,33 @@ def lora_size(llm: nn.Module, conf: dict) -> int:
 
 
 def passes(trained: bool, passes_on: bool, checkpoints: bool) -> int:
-    """`Part.passes` of a module that is trained, or passes gradients on, with or without gradient checkpoints."""
+    """Computes `Part.passes` of a module.
+
+    Args:
+        trained: Whether its weights are trained.
+        passes_on: Whether a module below it is trained, so that gradients pass through it.
+        checkpoints: Whether it has gradient checkpoints.
+
+    Returns:
+        Cost of training as a multiple of a forward pass.
+    """
     return (3 if trained else 2 if passes_on else 1) + (checkpoints and (trained or passes_on))
 
 
 def transformer_bytes(tokens: float, width: int, layers: int, heads: int, grad: bool, checkpoints: bool) -> float:
-    """Activations of one mixture; `heads` is 0 where attention does not keep its matrix."""
+    """Computes the activations that a Transformer stores for one mixture.
+
+    Args:
+        tokens: Positions of the mixture.
+        width: Units of a layer.
+        layers: Number of layers.
+        heads: Attention heads; 0 if attention does not store its matrix.
+        grad: Whether gradients pass through it; otherwise only one layer is in memory at a time.
+        checkpoints: Whether it has gradient checkpoints.
+
+    Returns:
+        Bytes.
+    """
     layer = LAYER_BYTES * tokens * width + ATTENTION_BYTES * heads * tokens**2
     if not grad:
         return layer
@@ -101,11 +131,14 @@ def transformer_bytes(tokens: float, width: int, layers: int, heads: int, grad: 
 
 
 def parts_of(config: dict, about: Assumptions) -> list[Part]:
-    """The modules of a training.
+    """Computes the cost of each module of a training.
 
     Args:
         config: Merged configuration.
         about: Assumptions.
+
+    Returns:
+        The modules, in the order of the data's way.
 
     Raises:
         UserError: A key is wrong, or a model is not known.
@@ -224,9 +257,9 @@ class Plan:
     """A training and its parts.
 
     Attributes:
-        name: Of the configuration.
+        name: Name of the configuration.
         parts: Its modules.
-        audio: Seconds of audio, padding included, that the whole training reads.
+        audio: Seconds of audio, with padding, that the whole training reads.
     """
 
     name: str
@@ -235,40 +268,57 @@ class Plan:
 
     @property
     def trained(self) -> int:
-        """Parameters that the optimizer has."""
+        """Number of parameters in the optimizer."""
         return sum(part.trained for part in self.parts)
 
     @property
     def parameters(self) -> int:
-        """All parameters."""
+        """Number of parameters."""
         return sum(part.parameters for part in self.parts)
 
     @property
     def fixed_bytes(self) -> float:
-        """Memory that does not depend on the batch: weights, gradients, optimizer."""
+        """Bytes that do not depend on the batch: weights, gradients, optimizer."""
         return sum(part.parameters * part.bytes_each + part.trained * ADAM_BYTES for part in self.parts)
 
     @property
     def mixture_bytes(self) -> float:
-        """Memory of the activations of one mixture."""
+        """Bytes of the activations of one mixture."""
         return sum(part.activations for part in self.parts)
 
     @property
     def flop(self) -> float:
-        """Of training, per second of audio."""
+        """FLOP of training per second of audio."""
         return sum(part.forward * part.passes for part in self.parts)
 
     def batch(self, gigabytes: float) -> int:
-        """Mixtures in a batch that fit a GPU; 0: it does not fit."""
+        """Computes how many mixtures of a batch fit a GPU of so many gigabytes; 0: not even one."""
         room = HEADROOM * gigabytes * 1e9 - self.fixed_bytes
         return max(0, int(room // self.mixture_bytes))
 
     def hours(self, teraflops: float, utilisation: float) -> float:
-        """Of the whole training on one GPU with this peak."""
+        """Computes the hours of the whole training on one GPU.
+
+        Args:
+            teraflops: Peak of the GPU in TFLOP/s.
+            utilisation: Share of the peak that training reaches.
+
+        Returns:
+            Hours.
+        """
         return self.flop * self.audio / (teraflops * 1e12 * utilisation) / 3600
 
 
 def make_plan(name: str, config: dict, about: Assumptions) -> Plan:
-    """Plans one training from its merged configuration."""
+    """Plans one training.
+
+    Args:
+        name: Name of the configuration.
+        config: Merged configuration.
+        about: Assumptions.
+
+    Returns:
+        The plan.
+    """
     batches = config["max_epoch"] * config["num_iters_per_epoch"]
     return Plan(name, parts_of(config, about), batches * config["batch_bins"] / SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Published dimensions of the usual encoders and LLMs, for planning without access to the hub."""
+"""Published sizes of common encoders and LLMs, for planning without access to the hub."""
 
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig, WavLMConfig, WhisperConfig
 
@@ -38,11 +38,14 @@ PUBLISHED: dict[str, tuple[type[PretrainedConfig], dict]] = {  # from the models
 
 
 def config_of(name: str, option: str) -> PretrainedConfig:
-    """Configuration of a model: the published one, or that of the hub or the folder for others.
+    """Finds the configuration of a model: the published one, else that of the hub or the folder.
 
     Args:
-        name: Hugging Face id or folder; `...-Instruct` has the dimensions of its base model.
-        option: The configuration key that holds the name, for the error message.
+        name: Hugging Face id or folder; `...-Instruct` has the sizes of its base model.
+        option: Configuration key of the name, for the error message.
+
+    Returns:
+        The configuration.
 
     Raises:
         UserError: The model is not in the table and cannot be found.

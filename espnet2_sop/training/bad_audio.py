@@ -1,14 +1,14 @@
-"""Mixtures whose audio cannot be read: left out of their batches, written down, and no more than a share of them.
+"""Mixtures with unreadable audio are left out of their batches and listed, up to a share of the epoch.
 
-A mixture is left out as a whole: without one of its talkers its text would be wrong. The others of its batch stay
-together as they were drawn, so all depends on the seed, the epoch and the files alone, and a run that resumes sees the
-same batches.
+A mixture is left out as a whole, because its text would be wrong without one of its talkers. The rest of its batch
+stays as it was drawn. Batches therefore depend on the seed, the epoch and the files only, and a run that resumes sees
+the same batches.
 """
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 
@@ -22,14 +22,11 @@ Batch = tuple[list[str], Any]
 
 
 class DropBadAudio:
-    """Makes batches of the mixtures that could be read; to be called where they were read.
+    """Collates the mixtures of a batch that could be read; called in the process that reads them.
 
     Args:
         collate: Makes a batch of [(id, data)].
-        store: Where the waveforms came from; skips bad audio from now on.
-
-    Returns (when called):
-        Ids, batch ({} if all mixtures are bad), and {id: reason} of those that are left out.
+        store: Source of the waveforms; set to skip bad audio.
     """
 
     def __init__(self, collate: Callable[[Sequence[tuple[str, Any]]], Batch], store: MixtureStore):
@@ -38,20 +35,27 @@ class DropBadAudio:
         store.skip_bad_audio = True
 
     def __call__(self, rows: Sequence[tuple[str, Any]]) -> tuple[list[str], Any, dict[str, str]]:
-        """Collates the rows that were read."""
+        """Collates a batch without its unreadable mixtures.
+
+        Args:
+            rows: [(id, data)] of all mixtures of the batch.
+
+        Returns:
+            Ids, batch ({} if all mixtures are bad), and {id: reason} of the mixtures that are left out.
+        """
         bad = {name: self.store.bad[name] for name, _ in rows if name in self.store.bad}
         good = [row for row in rows if row[0] not in bad]
         return (*self.collate(good), bad) if good else ([], {}, bad)
 
 
 class ReadableBatches:
-    """The batches of a loader with `DropBadAudio`, as the trainer wants them; empty ones are passed over.
+    """The batches of a loader with `DropBadAudio` in the form that ESPnet's trainer reads; empty batches are skipped.
 
     Args:
-        loader: Gives (ids, batch, bad).
-        title: What they are, for messages, such as `train, epoch 3`.
-        log: File that the names of bad mixtures are added to.
-        limit: Largest share of bad mixtures; the mixtures of the loader's batches are the whole.
+        loader: Yields (ids, batch, bad).
+        title: (`train` or `valid`, epoch), for messages.
+        log: File to which the names of bad mixtures are added.
+        limit: Largest share of bad mixtures among those of the loader.
     """
 
     def __init__(self, loader: Iterable, title: tuple[str, int], log: Path, limit: float):
@@ -80,7 +84,7 @@ class ReadableBatches:
 
 
 class ReadableEpochs(AbsIterFactory):
-    """Another factory, whose loaders have `DropBadAudio`.
+    """Wraps an iterator factory whose loaders have `DropBadAudio`.
 
     Args:
         factory: Builds the loaders.
@@ -95,13 +99,19 @@ class ReadableEpochs(AbsIterFactory):
         self.log = log
         self.limit = limit
 
+    @override
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> ReadableBatches:
-        """The batches of one epoch (from 1)."""
+        """Returns the batches of an epoch (from 1)."""
         return ReadableBatches(self.factory.build_iter(epoch, shuffle), (self.mode, epoch), self.log, self.limit)
 
 
 def note(log: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Adds rows (`COLUMNS`) to a list of bad audio, if they are not in it from before an interruption."""
+    """Adds rows to a list of bad audio; rows that are in it already, from before an interruption, are skipped.
+
+    Args:
+        log: The list, a file with tab-separated `COLUMNS`.
+        rows: Values of `COLUMNS`.
+    """
     known = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     with open(log, "a", encoding="utf-8", newline="") as f:
         if known and not log.read_bytes().endswith(b"\n"):  # cut off by an interruption

@@ -3,6 +3,7 @@
 import argparse
 import functools
 from pathlib import Path
+from typing import override
 
 import torch
 from espnet2.asr.frontend.huggingface import HuggingFaceFrontend
@@ -14,7 +15,7 @@ from espnet2_sop.training.mixture_task import MixtureTask
 
 
 class FrozenHuggingFaceFrontend(HuggingFaceFrontend):
-    """Last layer of a pretrained speech model that is never trained: no dropout, no masking, not in checkpoints.
+    """Frozen pretrained speech model, last layer: without dropout and masking, and not in checkpoints.
 
     Args:
         model: Hugging Face id or folder.
@@ -32,13 +33,15 @@ class FrozenHuggingFaceFrontend(HuggingFaceFrontend):
         self.register_state_dict_post_hook(self._drop_encoder)
         self.register_load_state_dict_post_hook(self._expect_no_encoder)
 
+    @override
     def train(self, mode: bool = True):
-        """Stays in evaluation mode whatever the stage."""
+        """Keeps the module in evaluation mode."""
         return super().train(False)
 
+    @override
     @torch.no_grad()
     def forward(self, inputs: torch.Tensor, input_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Waveforms (B, T), (B,) -> frames (B, F, D), (B,)."""
+        """Maps waveforms (B, T) with lengths (B,) to frames (B, F, D) with lengths (B,)."""
         return super().forward(inputs, input_lengths)
 
     @staticmethod
@@ -55,27 +58,39 @@ frontend_choices.classes["frozen_huggingface"] = FrozenHuggingFaceFrontend
 
 
 def lower_case(preprocess, uid: str, data: dict) -> dict:
-    """Calls `preprocess` with the text in lower case, as all models of this package see it."""
+    """Preprocesses a mixture with its text in lower case, as for all models of this package.
+
+    Args:
+        preprocess: ESPnet's preprocessor.
+        uid: Id of the mixture.
+        data: Its data; `text` may be missing.
+
+    Returns:
+        The preprocessed data.
+    """
     return preprocess(uid, {**data, "text": data["text"].lower()} if "text" in data else data)
 
 
 class BaselineTask(MixtureTask, ASRTask):
-    """ESPnet's ASR task over mixtures; everything else is ESPnet's."""
+    """ESPnet's ASR task with mixtures as data."""
 
     @classmethod
+    @override
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         """Adds ESPnet's options and those of the mixtures."""
         super().add_task_arguments(parser)
         cls.add_mixture_arguments(parser)
 
     @classmethod
+    @override
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
-        """ESPnet's preprocessing of text in lower case."""
+        """Returns ESPnet's preprocessing, applied to text in lower case."""
         return functools.partial(lower_case, super().build_preprocess_fn(args, train))
 
     @classmethod
+    @override
     def build_model(cls, args: argparse.Namespace):
-        """Builds the model; a wrong configuration is one line.
+        """Builds the model; a wrong configuration gives an error of one line.
 
         Raises:
             UserError: The token list is missing, or ESPnet refuses a key or a value.

@@ -1,8 +1,9 @@
-"""Batches of mixtures for ESPnet's trainer, cut anew in every epoch."""
+"""Batches of mixtures for ESPnet's trainer, made anew in every epoch."""
 
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import override
 
 import numpy as np
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
@@ -13,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.mixture.loader import MixtureStore
 
-JITTER = 0.1  # texts are sorted as if up to 10 % longer or shorter, so that partners in a batch change
-BUCKET = 1.1  # longest over shortest mixture of those that are sorted by their texts
+JITTER = 0.1  # text lengths vary by up to 10 % for sorting, so that batches differ between epochs
+BUCKET = 1.1  # ratio of the longest to the shortest mixture of a bucket
 
 
 def length_batches(
@@ -24,19 +25,19 @@ def length_batches(
     max_batch_size: int | None,
     rng: np.random.Generator,
 ) -> list[list[str]]:
-    """Cuts ids into batches of similar length of audio and, among those, of text.
+    """Groups ids into batches of similar audio length and, within it, of similar text length.
 
-    Mixtures of similar length make a bucket, and are sorted by their texts in it: up in one bucket, down in the next,
-    so that a batch across the border has similar texts, too. For the LLM text counts as much as audio: three talkers
-    say three times what one says in the same time.
+    Mixtures of similar audio length make a bucket, in which they are sorted by text length: upwards in one bucket,
+    downwards in the next, so that a batch across two buckets has similar texts, too. Text length matters to the LLM as
+    much as audio length: three talkers say three times as much as one in the same time.
 
     Args:
         lengths: {id: samples}.
         text_lengths: {id: characters}.
-        batch_bins: Most samples in a batch with its padding: longest mixture times batch size. A mixture that is
-            longer makes a batch of its own.
-        max_batch_size: Most mixtures in a batch; None: as many as batch_bins allows.
-        rng: Decides the borders of the buckets and the jitter.
+        batch_bins: Largest number of samples in a batch with padding: longest mixture times batch size. A longer
+            mixture makes a batch of its own.
+        max_batch_size: Largest number of mixtures in a batch; None: no limit but batch_bins.
+        rng: Draws the borders of the buckets and the jitter.
 
     Returns:
         Batches of ids, short mixtures first; every id is in exactly one.
@@ -60,25 +61,34 @@ def length_batches(
 
 
 def shard(batch: Sequence[str], rank: int, world_size: int) -> list[str]:
-    """The part of a batch for one process; a batch smaller than the number of processes is repeated to fill it."""
+    """Takes the share of a batch for one process; a batch with fewer mixtures than processes is repeated.
+
+    Args:
+        batch: Ids of the whole batch.
+        rank: Number of the process, from 0.
+        world_size: Number of processes.
+
+    Returns:
+        Ids for this process, at least one.
+    """
     return list(itertools.islice(itertools.cycle(batch), max(len(batch), world_size)))[rank::world_size]
 
 
 class MixtureIterFactory(AbsIterFactory):
-    """Iterators over the mixtures of a store, drawn (if it is a simulation) and batched by (seed, epoch) alone.
+    """Iterators over the mixtures of a store; simulated mixtures and batches depend on seed and epoch only.
 
-    So a run that resumes at some epoch sees the batches that an uninterrupted run would have seen.
+    A run that resumes therefore sees the batches of an uninterrupted run.
 
     Args:
-        dataset: ESPnet dataset whose loaders read `store`; ids as keys.
+        dataset: ESPnet dataset whose loaders read `store`; keys are ids.
         store: Mixtures; `set_epoch` is called on it.
-        batch_bins: Most samples in a batch with padding, over all processes.
-        max_batch_size: Most mixtures in a batch, over all processes; None: as many as batch_bins allows.
+        batch_bins: Largest number of samples in a batch with padding, over all processes.
+        max_batch_size: Largest number of mixtures in a batch, over all processes; None: no limit but batch_bins.
         seed: Seed of jitter, order of batches and workers.
         collate_fn: Makes a batch of data.
-        num_iters_per_epoch: So many batches in each epoch; if there are fewer, all of them are cut anew and follow.
-        single_talker_epochs: So many epochs at the start have single talkers only.
-        num_workers: Processes that read data; 0 reads in the trainer, where decoded audio is remembered.
+        num_iters_per_epoch: Batches in an epoch; if there are fewer, all mixtures are batched again. None: all once.
+        single_talker_epochs: Number of epochs at the start that have single talkers only.
+        num_workers: Processes that read data; 0 reads in the trainer, which caches decoded audio.
         pin_memory: As in torch's DataLoader.
         rank: Number of this process in distributed training.
         world_size: Number of processes; each takes every world_size-th mixture of each batch, as in ESPnet.
@@ -113,16 +123,23 @@ class MixtureIterFactory(AbsIterFactory):
         self.world_size = world_size
 
     def batches(self, epoch: int, shuffle: bool = True) -> list[list[str]]:
-        """Draws the mixtures of an epoch and returns this process's batches of their ids.
+        """Draws the mixtures of an epoch and makes batches of them.
+
+        Args:
+            epoch: From 1.
+            shuffle: Whether the batches come in random order.
+
+        Returns:
+            Ids of each batch of this process.
 
         Raises:
-            UserError: Single talkers are wanted, and the mixtures, which are not drawn, have none.
+            UserError: Single talkers are asked for, and a fixed set of mixtures has none.
         """
         single = epoch <= self.single_talker_epochs
         self.store.set_epoch(epoch, single_talkers=single)
         rng = np.random.default_rng([self.seed, epoch])
         lengths, texts = self.store.lengths(), self.store.text_lengths()
-        if single:  # a fixed set has others, too
+        if single:  # a fixed set also has mixtures of more talkers
             lengths = {name: n for name, n in lengths.items() if self.store.mixtures[name].num_talkers == 1}
         if not lengths:
             raise UserError("--single_talker_epochs: no mixture of the training set has a single talker; leave it out")
@@ -134,8 +151,9 @@ class MixtureIterFactory(AbsIterFactory):
             batches += found
         return [shard(batch, self.rank, self.world_size) for batch in batches[: self.num_iters_per_epoch]]
 
+    @override
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> DataLoader:
-        """The batches of one epoch (from 1) as ESPnet's trainer reads them, in random order unless told otherwise."""
+        """Returns the batches of an epoch (from 1), in random order unless `shuffle` is False."""
         return DataLoader(
             dataset=self.dataset,
             batch_sampler=self.batches(epoch, shuffle is not False),
@@ -147,16 +165,21 @@ class MixtureIterFactory(AbsIterFactory):
 
 
 class SeededEpochs(AbsIterFactory):
-    """Another factory, before whose epochs all random numbers start from (seed, epoch).
+    """Wraps an iterator factory and seeds all random numbers from (seed, epoch) before each epoch.
 
-    So dropout and prompt corruption of a run that resumes at some epoch are those of an uninterrupted run.
+    Dropout and prompt corruption of a run that resumes are therefore those of an uninterrupted run.
+
+    Args:
+        factory: Builds the iterators.
+        seed: Seed of the training.
     """
 
     def __init__(self, factory: AbsIterFactory, seed: int):
         self.factory = factory
         self.seed = seed
 
+    @override
     def build_iter(self, epoch: int, shuffle: bool | None = None) -> Iterator:
-        """Batches of an epoch (from 1), after all random numbers were set by seed and epoch."""
+        """Seeds all random numbers and returns the batches of an epoch (from 1)."""
         set_all_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
         return self.factory.build_iter(epoch, shuffle)

@@ -1,4 +1,4 @@
-"""Smaller learning rates for some parts of a model, such as what is pretrained."""
+"""Smaller learning rates for parts of a model, such as pretrained ones."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,13 @@ import torch
 
 
 def scale_learning_rates(optimizer: torch.optim.Optimizer, scales: Mapping[torch.nn.Parameter, float]) -> None:
-    """Lets parameters learn at a multiple of the rate that the scheduler, whichever it is, gives to all.
+    """Trains some parameters with a share of the learning rate that the scheduler sets.
 
-    The rate is lowered for the step alone, so that logs show it as the scheduler has it.
+    The rate is scaled during the step of the optimizer only, so schedulers and logs see the unscaled rate.
 
     Args:
-        optimizer: Has the parameters; those of one multiple become a group of their own.
-        scales: Parameter to its rate over that of those that are not named.
+        optimizer: Its parameters are regrouped, one group for each share.
+        scales: {parameter: its share of the learning rate}; parameters that are not in it have 1.
     """
     for group in list(optimizer.param_groups):
         params, group["params"] = group["params"], []

@@ -1,4 +1,4 @@
-"""What the ESPnet2 tasks of this package have in common: they read mixtures."""
+"""The part that the ESPnet2 tasks of this package share: data of mixtures."""
 
 import argparse
 from pathlib import Path
@@ -16,13 +16,13 @@ loader.register()
 
 
 class MixtureTask:
-    """To be put before a subclass of `AbsTask`, whose data are then manifests or simulations of mixtures."""
+    """Mixin for a subclass of `AbsTask`, to be named before it: its data are manifests or simulations of mixtures."""
 
     trainer = SafeTrainer
 
     @classmethod
     def add_mixture_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """Options of the data, to be added by `add_task_arguments`; the same command goes on where a run stopped."""
+        """Adds the options of the data, and lets a repeated command resume its run; called by `add_task_arguments`."""
         parser.set_defaults(resume=True)
         group = parser.add_argument_group("Mixtures")
         group.add_argument(
@@ -51,8 +51,11 @@ class MixtureTask:
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's, with denormal numbers taken for zero: gradients of CTC are full of them, and a CPU is several times
-        as slow with them. This comes first, because torch's threads have the setting of the one that starts them."""
+        """Runs ESPnet's worker with denormal numbers flushed to zero.
+
+        Gradients of CTC have many of them, and they slow a CPU down several times. The setting comes first because
+        torch's threads inherit it from the thread that starts them.
+        """
         torch.set_flush_denormal(True)
         try:
             super().main_worker(args)
@@ -61,7 +64,14 @@ class MixtureTask:
 
     @classmethod
     def build_optimizers(cls, args, model) -> list[torch.optim.Optimizer]:
-        """ESPnet's; what the optimizer or the scheduler refuses is one line.
+        """Builds ESPnet's optimizers; what optimizer or scheduler refuse gives an error of one line.
+
+        Args:
+            args: Options of the training.
+            model: Model whose parameters are trained.
+
+        Returns:
+            One optimizer.
 
         Raises:
             UserError: A key or value of `optim_conf` or `scheduler_conf` is wrong.
@@ -79,7 +89,17 @@ class MixtureTask:
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode: str, kwargs: dict | None = None):
-        """ESPnet's; training draws its random numbers by epoch, bad audio ends it or is left out."""
+        """Builds ESPnet's iterator factory, with random numbers by epoch in training, and without bad audio if asked.
+
+        Args:
+            args: Options of the training.
+            distributed_option: ESPnet's options of distributed training.
+            mode: `train`, `valid` or `plot_att`.
+            kwargs: Options that overrule those of `args`.
+
+        Returns:
+            The factory.
+        """
         factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
         if isinstance(getattr(factory, "collate_fn", None), DropBadAudio):
             factory = ReadableEpochs(factory, mode, Path(args.output_dir) / NAME, args.bad_audio_limit)
@@ -87,7 +107,21 @@ class MixtureTask:
 
     @classmethod
     def build_sequence_iter_factory(cls, args, iter_options, mode: str):
-        """Training batches are cut anew in every epoch, by audio and text; others go through ESPnet's samplers."""
+        """Builds batches of mixtures: in training anew in every epoch, by length of audio and text.
+
+        Other batches, such as those of validation, come from ESPnet's samplers.
+
+        Args:
+            args: Options of the training.
+            iter_options: ESPnet's options of the data of this mode.
+            mode: `train`, `valid` or `plot_att`.
+
+        Returns:
+            The iterator factory.
+
+        Raises:
+            UserError: Epochs of single talkers are asked for, and the data cannot be chosen by talkers.
+        """
         mixtures = (p for p, _, kind in iter_options.data_path_and_name_and_type if kind.startswith("mixture"))
         path = next(mixtures, "")
         drawn = path.endswith(".yaml")

@@ -1,4 +1,4 @@
-"""A look at every update of the weights: one whose loss or gradient is not a finite number is left out."""
+"""Counts and reports updates that are left out because their loss or gradient is not finite."""
 
 import logging
 import math
@@ -18,20 +18,20 @@ CAUSES = (
 
 
 class WatchedBatches:
-    """The batches of an epoch, as the trainer reads them, with a look at what became of each.
+    """The batches of an epoch as the trainer reads them; checks after each update whether it was made.
 
-    ESPnet leaves out an update whose gradient norm is not finite; that norm is the same in all processes of a
-    training, so all agree. A loss that is not finite has such a gradient. Here these updates are counted, their
-    mixtures are logged, running statistics (BatchNorm) that they have spoilt are put back, and too many of them in a
-    row end the training. (With 16-bit floats of the older kind, some in a row are normal: the scale of the loss is
-    halved by each of up to 16 at the start, which is below the default limit of 20.)
+    ESPnet leaves out an update whose gradient norm is not finite, as it is after a loss that is not finite. The norm is
+    the same in all processes of a training, so all of them leave out the same updates. This class counts these updates,
+    logs their mixtures, restores running statistics (BatchNorm) that they changed, and ends the training after too many
+    of them in a row. With float16, up to 16 in a row are normal at the start, because each halves the scale of the
+    loss; the default limit is 20.
 
     Args:
-        batches: (ids, batch) of this process; may know its length.
-        model: What the batches go through; the loss is the first of what it returns.
+        batches: (ids, batch) of this process; may have a length.
+        model: Model of the batches; its first output, or `loss` of a dictionary, is the loss.
         optimizers: Its optimizers.
         accum_grad: Batches of an update.
-        limit: So many updates left out in a row end the training.
+        limit: Number of updates left out in a row that ends the training.
         distributed: Whether other processes have shares of the same updates.
     """
 
@@ -52,7 +52,7 @@ class WatchedBatches:
         self.distributed = distributed
         self.updates = 0
         self.left_out = 0
-        self.row = 0  # left out one after the other
+        self.row = 0  # updates left out in a row
         self.statistics = [b for m in model.modules() if isinstance(m, _BatchNorm) for b in m.buffers(recurse=False)]
         self._begin()
 
@@ -66,7 +66,7 @@ class WatchedBatches:
             for ids, batch in self.batches:
                 self.ids.append(list(ids))
                 yield ids, batch
-                if len(self.ids) == self.accum_grad:  # the trainer asks for the next: it is done with these
+                if len(self.ids) == self.accum_grad:  # the trainer asks for the next batch: the update is over
                     self._look()
         finally:
             for hook in hooks:
@@ -86,7 +86,7 @@ class WatchedBatches:
         self.done = True
 
     def _look(self) -> None:
-        """Counts the update of the last batches, which was made or left out."""
+        """Counts the update of the last batches as made or left out."""
         self.updates += 1
         if self.done:
             self.row = 0
@@ -106,7 +106,7 @@ class WatchedBatches:
         self._begin()
 
     def _suspects(self) -> tuple[str, list[str]]:
-        """What was wrong with an update, and the mixtures in it, of all processes."""
+        """Returns what was not finite in an update, and its mixtures in all processes."""
         found = [(ids, float(loss.float().mean())) for ids, loss in zip(self.ids, self.losses, strict=True)]
         if self.distributed:
             shares: list[Any] = [None] * torch.distributed.get_world_size()

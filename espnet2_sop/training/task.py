@@ -1,6 +1,7 @@
-"""The ESPnet2 task: options, data and model of all three stages."""
+"""The ESPnet2 task of all stages: options, data and model."""
 
 import argparse
+from typing import override
 
 import torch
 from espnet2.tasks.abs_task import AbsTask
@@ -29,15 +30,16 @@ from espnet2_sop.training.mixture_task import MixtureTask
 
 
 class SOPTask(MixtureTask, AbsTask):
-    """Trains `SOPModel` with ESPnet's trainer, checkpoints, averaging and resume."""
+    """Trains `SOPModel` with ESPnet's trainer, which also writes, averages and resumes checkpoints."""
 
     num_optimizers = 1
     class_choices_list = [encoder_choices, separator_choices, llm_choices]
 
     @classmethod
+    @override
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         """Adds the options of the model and of the data to ESPnet's."""
-        # no attention to plot, curves are in images/, and the mask embedding of the encoder is not used in every step
+        # there is no attention to plot, curves are in images/, the encoder's mask embedding is not used in every step
         parser.set_defaults(num_att_plot=0, use_tensorboard=False, unused_parameters=True)
         parser.set_defaults(ignore_init_mismatch=True)  # check_checkpoint says first which keys may differ
         group = parser.add_argument_group("Serialized Output Prompting")
@@ -58,20 +60,27 @@ class SOPTask(MixtureTask, AbsTask):
             choices.add_arguments(group)
 
     @classmethod
+    @override
     def build_collate_fn(cls, args, train: bool):
-        """Batches: speech is padded with 0, text with `IGNORE`."""
+        """Returns the function that makes batches: speech is padded with 0, text with `IGNORE`."""
         return CommonCollateFn(float_pad_value=0.0, int_pad_value=IGNORE)
 
     @classmethod
+    @override
     def build_preprocess_fn(cls, args, train: bool):
-        """Words to token ids, for the LLM and for each CTC head."""
+        """Returns the function that turns words into token ids of the LLM and of each CTC head."""
         tokenizer = build_tokenizer(args.llm_conf)
         vocabulary = load_vocabulary(args.ctc_vocab, tokenizer)
         return SerializedTextPreprocessor(tokenizer, vocabulary, args.num_talkers)
 
     @classmethod
+    @override
     def build_iter_options(cls, args, distributed_option, mode: str):
-        """ESPnet's, with each talker alone where the training compares streams with theirs."""
+        """Returns ESPnet's options of the data, with each talker alone added where the stream loss needs it.
+
+        Raises:
+            UserError: The stream loss needs mixtures, and the training reads frames of a cache.
+        """
         options = super().build_iter_options(args, distributed_option, mode)
         if mode == "train" and args.model_conf.get("stream_weight"):
             mixtures = [path for path, name, kind in options.data_path_and_name_and_type if kind == "mixture"]
@@ -84,21 +93,24 @@ class SOPTask(MixtureTask, AbsTask):
         return options
 
     @classmethod
+    @override
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """What the data must have: text; for inference speech."""
+        """Names of data that must be there: text; in inference speech."""
         return ("speech",) if inference else ("text",)
 
     @classmethod
+    @override
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """What the data may have: speech, or frames and prompts from a cache."""
+        """Names of data that may be there: speech, talkers alone, frames and prompts of a cache."""
         return () if inference else ("speech", "talkers", *KINDS)  # frames instead of speech
 
     @classmethod
+    @override
     def build_optimizers(cls, args: argparse.Namespace, model: SOPModel) -> list[torch.optim.Optimizer]:
-        """ESPnet's, in which some parts may learn more slowly than others.
+        """Builds ESPnet's optimizer; parts in `lr_scale_conf` get a share of the learning rate.
 
         Raises:
-            UserError: `lr_scale_conf` names what is not trained, or has what is no share.
+            UserError: `lr_scale_conf` names a part that is not trained, or a value is not a share.
         """
         require_keys("lr_scale_conf", args.lr_scale_conf)
         for name, scale in args.lr_scale_conf.items():
@@ -114,6 +126,7 @@ class SOPTask(MixtureTask, AbsTask):
         return optimizers
 
     @classmethod
+    @override
     def build_model(cls, args: argparse.Namespace) -> SOPModel:
         """Builds the model and checks the checkpoints that it starts from.
 

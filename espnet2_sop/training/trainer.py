@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import override
 
 import torch
 from espnet2.train.reporter import Reporter
@@ -26,12 +27,15 @@ BROKEN = "checkpoint.broken.pth"
 
 
 def settle_checkpoint(folder: Path) -> bool:
-    """Sees to it that `checkpoint.pth` can be read, or is absent, before a training starts.
+    """Makes sure before a training that `checkpoint.pth` can be read or is absent.
 
-    A broken one is set aside, with a warning, and the previous one takes its place.
+    A broken one is renamed, with a warning, and the previous one takes its place.
+
+    Args:
+        folder: Folder of the run.
 
     Returns:
-        Whether there is one to go on from.
+        Whether there is a checkpoint to resume from.
     """
     checkpoint, previous = folder / CHECKPOINT, folder / PREVIOUS
     if checkpoint.exists():
@@ -50,27 +54,30 @@ def settle_checkpoint(folder: Path) -> bool:
 
 @dataclasses.dataclass
 class SafeTrainerOptions(TrainerOptions):
-    """ESPnet's, and how many updates in a row may be left out."""
+    """ESPnet's options, and the number of updates left out in a row that ends the training."""
 
     nonfinite_limit: int
 
 
 class SafeTrainer(Trainer):
-    """Writes every file under a temporary name first, keeps the checkpoint before the last, and watches the updates."""
+    """Writes every file under a temporary name first, keeps the previous checkpoint, and checks the updates."""
 
     @classmethod
+    @override
     def build_options(cls, args: argparse.Namespace) -> SafeTrainerOptions:
-        """The options of the trainer from those of the command."""
+        """Returns the options of the trainer from those of the command."""
         return build_dataclass(SafeTrainerOptions, args)
 
     @classmethod
+    @override
     def run(cls, *args, trainer_options: SafeTrainerOptions, **kwargs) -> None:
-        """ESPnet's training, with files that are written whole or not at all."""
+        """Runs ESPnet's training; files are written whole or not at all."""
         cls.options = trainer_options
         with atomic_saves():
             super().run(*args, trainer_options=trainer_options, **kwargs)
 
     @classmethod
+    @override
     def resume(
         cls,
         checkpoint: str | Path,
@@ -81,16 +88,9 @@ class SafeTrainer(Trainer):
         *args,
         **kwargs,
     ) -> None:
-        """Goes on from a checkpoint; does what was left to do if the run was stopped right after writing it.
+        """Resumes from a checkpoint, and completes the work of a run that was stopped right after writing it.
 
-        Args:
-            checkpoint: `checkpoint.pth` of the run.
-            model: Gets the weights.
-            reporter: Gets the history.
-            optimizers: Get their states.
-            schedulers: Get their states; a one-cycle schedule that is now of another length keeps the new one.
-            *args: As ESPnet's trainer has them.
-            **kwargs: As ESPnet's trainer has them.
+        A one-cycle schedule whose length has changed since then keeps the new length.
         """
         planned = [scheduler.state_dict() if scheduler else {} for scheduler in schedulers]
         Trainer.resume(checkpoint, model, reporter, optimizers, schedulers, *args, **kwargs)
@@ -105,14 +105,18 @@ class SafeTrainer(Trainer):
             tidy(Path(checkpoint).parent, reporter, cls.options)
 
     @classmethod
+    @override
     def train_one_epoch(cls, model, iterator, optimizers, options, distributed_option, **kwargs) -> bool:
-        """ESPnet's, over `WatchedBatches`; batches at the end that were too few for an update are forgotten.
+        """Runs ESPnet's epoch over `WatchedBatches`; batches at the end that are too few for an update are dropped.
+
+        Returns:
+            Whether no update was made.
 
         Raises:
             UserError: Too many updates in a row had no finite gradient, or there was none at all.
         """
         for optimizer in optimizers:
-            optimizer.zero_grad()  # else their gradients would go into the next epoch, but not after an interruption
+            optimizer.zero_grad()  # drops gradients of left-over batches, which an interrupted run would not have
         watched = WatchedBatches(
             iterator, model, optimizers, options.accum_grad, options.nonfinite_limit, distributed_option.distributed
         )
@@ -132,8 +136,13 @@ class SafeTrainer(Trainer):
 
 
 def tidy(folder: Path, reporter: Reporter, options: TrainerOptions) -> None:
-    """Sets the links of the last epoch, and removes the weights of epochs that are not among the best, as ESPnet does
-    at the end of an epoch."""
+    """Sets the links of the last epoch and removes weights of epochs that are not among the best, as ESPnet does.
+
+    Args:
+        folder: Folder of the run.
+        reporter: ESPnet's, with the values of all epochs.
+        options: Those of the trainer.
+    """
     last = reporter.get_epoch()
     wanted = {"latest.pth": last}
     kept = {last}
@@ -153,7 +162,7 @@ def tidy(folder: Path, reporter: Reporter, options: TrainerOptions) -> None:
 
 @contextlib.contextmanager
 def atomic_saves() -> Iterator[None]:
-    """While it is open, `torch.save` replaces a file only when all is written and on the disk."""
+    """Lets `torch.save` replace a file only after everything is written and on the disk, while the context is open."""
     save = torch.save
 
     def atomic_save(obj, f, *args, **kwargs) -> None:

@@ -1,1 +1,1 @@
-"""Output of frozen parts, computed once for all mixtures of a set and read in training."""
+"""Cache of the output of frozen parts: computed once for a fixed set of mixtures, read in every epoch."""

@@ -1,4 +1,4 @@
-"""Computes what trainings read from a cache, once for all mixtures of a set."""
+"""Computes the caches of a training, once for all mixtures of a set."""
 
 import argparse
 import contextlib
@@ -41,7 +41,10 @@ class _Batches(Dataset):
 
 
 def fill(args: argparse.Namespace) -> None:
-    """Makes all caches that the training of `args` can read; those that are there already are left alone.
+    """Computes all caches that a training can read; complete ones are kept as they are.
+
+    Args:
+        args: Options of `espnet2-sop train`, with `--cache`.
 
     Raises:
         UserError: There is no GPU where one is asked for, or a checkpoint or a manifest cannot be read.
@@ -63,7 +66,17 @@ def fill(args: argparse.Namespace) -> None:
 
 
 def load_front(args: argparse.Namespace) -> FrontEnd:
-    """The parts before the LLM, with the weights that a training starts from, in evaluation mode."""
+    """Builds the parts before the LLM with the initial weights of a training, in evaluation mode.
+
+    Args:
+        args: Options of the training.
+
+    Returns:
+        The front end, on the GPU if `ngpu` is not 0.
+
+    Raises:
+        UserError: There is no GPU where one is asked for, or a checkpoint does not fit.
+    """
     if args.ngpu and not torch.cuda.is_available():
         raise UserError(f"--ngpu {args.ngpu}: torch sees no GPU here; use --ngpu 0")
     front = build_front_end(args, load_vocabulary(args.ctc_vocab, build_tokenizer(args.llm_conf)))
@@ -79,13 +92,13 @@ def load_front(args: argparse.Namespace) -> FrontEnd:
 
 @torch.inference_mode()
 def fill_one(args: argparse.Namespace, front: FrontEnd, cache: Cache, frames: Cache | None) -> None:
-    """Computes one cache in batches of similar length, with a progress bar; goes on where it was interrupted.
+    """Computes one cache in batches of similar length, with a progress bar; resumes an interrupted one.
 
     Args:
         args: Options of the training; batches have up to `valid_batch_bins` (or `batch_bins`) samples.
-        front: Computes.
-        cache: What is made.
-        frames: Cache of frames to compute from instead of the waveforms, if there is one.
+        front: Front end that computes it.
+        cache: Cache to write.
+        frames: Complete cache of frames that replaces the waveforms as input; None: there is none.
     """
     if provenance.changes(cache.folder, cache.origin) != []:
         provenance.write_origin(cache.folder, cache.origin)

@@ -1,4 +1,4 @@
-"""What a training may read instead of computing it, and where that is kept."""
+"""Finds the caches that a training can read, and checks that they fit it."""
 
 import argparse
 import hashlib
@@ -50,7 +50,14 @@ class Cache:
 
 
 def obstacles(args: argparse.Namespace) -> dict[str, str]:
-    """{kind: why this training has to compute it in every step}, "" where it need not; kinds it does not use miss."""
+    """Finds out which kinds a training has to compute in every step.
+
+    Args:
+        args: Options of the training.
+
+    Returns:
+        {kind: reason, "" if it can be read from a cache} of the kinds that the training uses.
+    """
     conf = args.model_conf
     objective, trainable, tap = conf["objective"], conf["trainable"], conf.get("tap", 2)
     share = loss_share(objective, conf.get("ctc_weight"))
@@ -71,10 +78,13 @@ def _trained(trainable: list[str], parts: list[str]) -> str:
 
 
 def find_caches(args: argparse.Namespace) -> Iterator[Cache | str]:
-    """The caches of a training, and in words why others cannot be.
+    """Finds the caches of a training.
 
     Args:
         args: Options of `espnet2-sop train`, with `--cache`.
+
+    Yields:
+        A cache, or the reason in words why something is computed in every step.
 
     Raises:
         UserError: A checkpoint to start from, or a manifest, cannot be read.
@@ -105,7 +115,7 @@ def find_caches(args: argparse.Namespace) -> Iterator[Cache | str]:
 
 
 def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict]:
-    """{kind: the options and weights that it depends on}."""
+    """Returns {kind: the options and weights that it depends on}."""
     state: dict[str, torch.Tensor] = {}
     for path in args.init_param:
         state |= read_state(path.partition(":")[0])
@@ -141,18 +151,18 @@ def _model_origins(args: argparse.Namespace, kinds: list[str]) -> dict[str, dict
 
 
 def _class(choices: PartChoices, name: str) -> dict[str, str]:
-    """Name of a part, with the fingerprint of the file that a user's own is in."""
+    """Returns the name of a part, with a fingerprint of the file of a user's own class."""
     own = {"source": provenance.fingerprint(inspect.getfile(choices.get_class(name)))} if ":" in name else {}
     return {"class": name, **own}
 
 
 def cache_dtype(args: argparse.Namespace) -> str:
-    """What frames are kept as: exact, or in the numbers that the LLM reads them in."""
+    """Returns the dtype of cached frames: `--cache_dtype`, or the dtype of the LLM."""
     return args.cache_dtype or args.llm_conf.get("dtype", "float32")
 
 
 def digest_of(tensors: dict[str, torch.Tensor]) -> str:
-    """Hash of names, shapes and values; that of no tensors says that the pretrained ones are as they were."""
+    """Returns a hash of names, shapes and values; `pretrained` for no tensors: the pretrained weights are unchanged."""
     if not tensors:
         return "pretrained"
     digest = hashlib.sha256()
@@ -164,14 +174,17 @@ def digest_of(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def _files(encoder_conf: dict) -> dict[str, dict]:
-    """Fingerprints of the files of a local pretrained encoder; a hub id is pinned by its revision."""
+    """Returns fingerprints of the files of a local pretrained encoder; none for a hub id."""
     folder = Path(str(encoder_conf.get("pretrained", "")))
     names = sorted(path for pattern in ("*.json", "*.safetensors", "*.bin") for path in folder.glob(pattern))
     return {"files": {path.name: provenance.fingerprint(path) for path in names}} if folder.is_dir() else {}
 
 
 def read_caches(args: argparse.Namespace) -> None:
-    """Lets a training read its caches: changes the data that `args` names.
+    """Lets a training read its caches by changing the data that its options name.
+
+    Args:
+        args: Options of `espnet2-sop train`, with `--cache`; changed.
 
     Raises:
         UserError: A cache is missing, not complete, or was made by another model or from other mixtures.
@@ -190,7 +203,14 @@ def read_caches(args: argparse.Namespace) -> None:
 
 
 def require(cache: Cache) -> None:
-    """Refuses a cache that is missing, not complete, or does not belong to the training."""
+    """Refuses a cache that the training cannot use.
+
+    Args:
+        cache: Cache as the training needs it.
+
+    Raises:
+        UserError: It is missing, not complete, or was made by another model or from other mixtures.
+    """
     if cache.done:
         return
     here = cache.folder if cache.folder.is_dir() else nearest(cache)
@@ -205,7 +225,7 @@ def require(cache: Cache) -> None:
 
 
 def nearest(cache: Cache) -> Path | None:
-    """Of the caches of the same kind and set, the one that differs least."""
+    """Returns the folder of the same kind and set that differs least from a cache; None if there is none."""
     others = cache.folder.parent.glob(f"{cache.kind}-{cache.manifest.parent.name}-*")
     known = {path: found for path in others if (found := provenance.changes(path, cache.origin)) is not None}
     return min(known, key=lambda path: len(known[path]), default=None)
