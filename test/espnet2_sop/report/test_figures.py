@@ -8,15 +8,9 @@ import pytest
 
 from espnet2_sop.report.experiment import read_experiment
 from espnet2_sop.report.figures import COLOURS, Figure, Panel, make_looks, panel_svg, save_figure, upper_limit
-from espnet2_sop.report.plots import (
-    changes,
-    control_of,
-    overlap_groups,
-    prompted_pairs,
-    quality_groups,
-    rate_of,
-    score_figures,
-)
+from espnet2_sop.report.lines import rate_of
+from espnet2_sop.report.plots import overlap_groups, score_figures
+from espnet2_sop.report.prompt_plots import changes, control_of, prompted_pairs, quality_groups
 from espnet2_sop.scoring.tables.systems import SYSTEMS, system_rank
 
 VARIANTS = [
