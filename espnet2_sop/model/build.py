@@ -188,7 +188,7 @@ def require_keys(option: str, conf: object) -> None:
 
 
 def shape_of(annotation: Any) -> Any:
-    """The shape (`json_shapes.misfit`) of the values of a type such as `int`, `list[str]` or `float | None`."""
+    """The shape, as in `json_shapes.misfit`, of a type such as `int`, `list[str]` or `float | None`."""
     if get_origin(annotation) is UnionType:
         return tuple(map(shape_of, get_args(annotation)))
     if get_origin(annotation) is list:

@@ -13,13 +13,13 @@ from espnet2_sop.model.llm.adapters import read_adapters
 from espnet2_sop.model.llm.causal_lm import LLM_ADAPTERS
 from espnet2_sop.model.sop_model import SOPModel
 
-ADAPTERS = {"llm": LLM_ADAPTERS, "encoder": (HEADS_ADAPTER,)}  # those that are parts by themselves
+ADAPTERS = {"llm": LLM_ADAPTERS, "encoder": (HEADS_ADAPTER,)}  # adapters that are parts of `model_conf.trainable`
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Reads a state dict from ESPnet's `.pth`, or from `.safetensors` and the adapters beside it.
+    """Reads a state dict from ESPnet's `.pth`, or from `.safetensors` and the folder `adapters` beside it.
 
-    No code in the file is run, whatever the environment says; ESPnet's own loader would ask, and then run it.
+    No code in the file is run.
 
     Raises:
         UserError: The file is missing or broken.
@@ -38,8 +38,13 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
 def check_checkpoint(path: str, model: SOPModel) -> None:
     """Refuses a checkpoint to start from whose keys or shapes are not those of the model.
 
-    Parts that this stage trains and the checkpoint's stage, by the config.yaml beside it, did not may differ, such as
-    heads over another vocabulary: of these, tensors whose name and shape fit are taken over, the others start anew.
+    Parts may differ that this stage trains and the earlier stage did not (by the config.yaml beside the checkpoint),
+    such as heads over another vocabulary. Of these parts, ESPnet loads the tensors whose name and shape fit; the others
+    stay as they are built.
+
+    Args:
+        path: Checkpoint, as `read_state` reads it.
+        model: The model that starts from it.
 
     Raises:
         UserError: Names what is missing, unexpected or of another shape.
@@ -53,7 +58,7 @@ def load_checkpoint(path: str | Path, model: torch.nn.Module) -> None:
     """Loads a checkpoint into the model; every key must match.
 
     Args:
-        path: ESPnet's `*.pth` file of a state dict.
+        path: Checkpoint, as `read_state` reads it.
         model: Built from the configuration of the same run.
 
     Raises:
@@ -65,7 +70,17 @@ def load_checkpoint(path: str | Path, model: torch.nn.Module) -> None:
 
 
 def compare_keys(path: str | Path, state: dict, model: torch.nn.Module, new_parts: Collection[str] = ()) -> None:
-    """Raises a UserError if keys or shapes of a checkpoint are not those of the model, but for those of `new_parts`."""
+    """Compares keys and shapes of a checkpoint with those of a model.
+
+    Args:
+        path: Checkpoint, for messages.
+        state: What was read from it.
+        model: To be filled from it.
+        new_parts: Parts, as in `model_conf.trainable`, that are not compared.
+
+    Raises:
+        UserError: Names a key that is missing, of another shape, or not in the model.
+    """
     state, own = (
         {key: value for key, value in every.items() if part_of(key) not in new_parts}
         for every in (state, model.state_dict())
@@ -80,6 +95,6 @@ def compare_keys(path: str | Path, state: dict, model: torch.nn.Module, new_part
 
 
 def part_of(key: str) -> str:
-    """The part, as `model_conf.trainable` names it, of a checkpoint's key; `llm` for what is in no adapter."""
+    """The part of a checkpoint's key, as in `model_conf.trainable`; `llm` for keys of the LLM outside its adapters."""
     part = key.partition(".")[0]
     return next((name for name in ADAPTERS.get(part, ()) if f".{name}." in key), part)

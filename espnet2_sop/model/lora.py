@@ -1,10 +1,10 @@
-"""What of LoRA a configuration may set, of the LLM's adapters and of the encoder's."""
+"""LoRA adapters from the keys of a configuration, for the LLM and for the encoder."""
 
 import peft
 
 from espnet2_sop.io.errors import UserError
 
-# of peft's many keys those without side effects: some of the others import modules by name
+# keys of PEFT without side effects: some of the others import modules by name
 LORA_KEYS = (
     *("r", "lora_alpha", "lora_dropout", "target_modules"),
     *("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "layers_to_transform"),
@@ -17,7 +17,10 @@ def lora_config(option: str, conf: dict, **more) -> peft.LoraConfig:
     Args:
         option: Where the keys are from, for messages.
         conf: Keys of `peft.LoraConfig`.
-        more: Keys that the user does not choose.
+        **more: Keys that the user does not choose.
+
+    Returns:
+        PEFT's configuration.
 
     Raises:
         UserError: A key is not known, or peft refuses a value.

@@ -1,4 +1,4 @@
-"""Lengths to masks, in one place."""
+"""Masks from lengths."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the Separator's streams of a mixture shall be: what the model makes of each talker alone."""
+"""The stream loss (not in the paper): streams of a mixture learn to be those of its talkers alone."""
 
 import torch
 from torch.nn import functional as F
@@ -10,19 +10,19 @@ from espnet2_sop.model.front_end import FrontEnd
 def stream_loss(front_end: FrontEnd, streams: list[torch.Tensor], talkers: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Squared distance of the streams of mixtures from those of their talkers alone.
 
-    CTC tells of a talker as many times as he says tokens, and not when; this tells of every frame what it should be.
-    The target is the first stream of the model as it is now, without dropout and without gradient, for the talker's
-    part of the time by itself: single talkers train that stream. Both are brought to zero mean and unit variance over
-    their width, so that neither can become small to be close to the other.
+    CTC constrains how many tokens a talker says, not when; this loss gives a target for every frame. The target of slot
+    i is the first stream that the present model, without dropout and without gradient, computes from talker i alone
+    between his start and his end; single talkers train that stream. Stream and target are normalised to zero mean and
+    unit variance over their width, so that small values do not make the loss small.
 
     Args:
-        front: The model.
+        front_end: Encodes and separates.
         streams: S tensors (B, F, D) of the mixtures.
         talkers: (B, T, S) float, 16 kHz, each talker alone, exactly zero before his start and after his end.
 
     Returns:
-        Sum over the mixtures of two or more talkers, and how many they are. Of a mixture it is the mean over the slots,
-        as of CTC losses, of the sum over frames of the mean squared difference.
+        Sum () over the mixtures of two or more talkers, and their number. The loss of a mixture is the mean over the
+        slots, as in the CTC loss, of the sum over frames of the mean squared difference.
     """
     size = front_end.samples_per_frame
     heard = (talkers != 0).transpose(1, 2)  # B, S, T
@@ -43,7 +43,15 @@ def stream_loss(front_end: FrontEnd, streams: list[torch.Tensor], talkers: torch
 
 @torch.no_grad()
 def alone(front_end: FrontEnd, speech: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """First streams (N, F, D) of waveforms of single talkers, each (T_i,), and their lengths (N,)."""
+    """First streams of single talkers, without dropout and without gradient.
+
+    Args:
+        front_end: Encodes and separates.
+        speech: N waveforms (T_i,), 16 kHz.
+
+    Returns:
+        Streams (N, F, D) and their lengths (N,).
+    """
     lengths = torch.tensor([len(wave) for wave in speech], device=speech[0].device)
     training = front_end.training
     front_end.eval()
@@ -54,5 +62,5 @@ def alone(front_end: FrontEnd, speech: list[torch.Tensor]) -> tuple[torch.Tensor
 
 
 def normed(stream: torch.Tensor) -> torch.Tensor:
-    """(F, D) -> the same with zero mean and unit variance of each frame."""
+    """(F, D) -> the same; every frame has zero mean and unit variance."""
     return F.layer_norm(stream, stream.shape[-1:])

@@ -1,4 +1,4 @@
-"""CTC whose tokens are the LLM's own input embeddings: it puts speech frames where the LLM expects words."""
+"""CTC over the LLM's input embeddings: the loss of stage 0, which moves projected frames to the embeddings of words."""
 
 import torch
 from torch import nn
@@ -12,17 +12,17 @@ START_SCALE = 0.05  # of the weights of a new projector
 class EmbeddingCTC(nn.Module):
     """CTC that scores a frame by its distance from embeddings of the LLM.
 
-    A frame x is taken to be drawn from a Gaussian around the embedding e_v of a token v, or around the mean m of all
-    embeddings for blank, all of one variance s. Up to a term that all share, its score is
+    The model of a frame x is a Gaussian around the embedding e_v of a token v, or around the mean m of all embeddings
+    for blank, all with variance s. Up to a term that all share, the score of a token is
 
         (x - m) . (e_v - m) / s - |e_v - m|^2 / (2 s)      and 0 for blank,
 
-    so that likely frames lie on the embeddings themselves, and the LLM reads spoken words as it reads written ones. s
-    is such that a frame on an embedding of mean size is `MARGIN` better for that token than for blank. The tokens of a
-    batch compete with each other and with `OTHERS` tokens of the vocabulary, drawn anew for every batch in training.
+    so that likely frames lie on the embeddings, and the LLM reads spoken words as it reads written ones. With this s, a
+    frame on an embedding at mean distance from m has the log-odds `MARGIN` of its token against blank. The tokens of a
+    batch compete with each other and with `OTHERS` tokens of the vocabulary, in training drawn for every batch.
 
     Args:
-        embedding: Input embeddings of the LLM (V, D), frozen; they stay the LLM's own.
+        embedding: Input embeddings of the LLM (V, D), frozen; they stay a module of the LLM.
     """
 
     def __init__(self, embedding: nn.Embedding):
@@ -35,12 +35,20 @@ class EmbeddingCTC(nn.Module):
 
     @torch.no_grad()
     def start(self, projector: nn.Linear) -> None:
-        """Makes all frames of a new projector nearly blank; random ones lie far outside of all embeddings."""
+        """Moves the output of a new projector to the mean of the embeddings, that is to blank."""
         projector.weight.mul_(START_SCALE)
         projector.bias.copy_(self.mean)
 
     def log_probs(self, frames: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, F, D) and the ids (N,) of the tokens that compete -> (B, F, N + 1) float32; blank is the last."""
+        """Log-probabilities of tokens and blank.
+
+        Args:
+            frames: (B, F, D) in the LLM's embedding space.
+            tokens: (N,) ids of the tokens that compete.
+
+        Returns:
+            (B, F, N + 1) float32; blank is the last.
+        """
         with torch.autocast(frames.device.type, enabled=False):  # differences of large numbers
             centred = self.tables[0].weight[tokens].detach().float() - self.mean
             scores = F.linear(frames.float() - self.mean, centred, -centred.square().sum(1) / 2) / self.variance

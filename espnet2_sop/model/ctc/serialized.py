@@ -14,7 +14,7 @@ from espnet2_sop.text.vocabulary import TalkerVocabulary
 
 @dataclass(frozen=True)
 class TalkerTokens:
-    """Greedy CTC output of one talker slot.
+    """Greedy CTC output of one slot.
 
     Attributes:
         tokens: Token ids.
@@ -47,8 +47,8 @@ class TalkerTokens:
 class SerializedCTC(nn.Module):
     """Linear CTC heads over the Separator's streams.
 
-    No permutation is searched: targets come in order of the talkers' starts. A slot without a talker has the
-    empty target, so the number of talkers is read off the output.
+    No permutation is searched: targets are in order of the talkers' starts. The target of a slot without a talker is
+    empty, so the number of non-empty slots is the number of talkers.
 
     Args:
         input_size: Width of the streams.
@@ -66,7 +66,7 @@ class SerializedCTC(nn.Module):
         return list(self.one_by_one(streams))
 
     def one_by_one(self, streams: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """The same, each computed when it is asked for: with a large vocabulary one of them fills gigabytes."""
+        """The same, one at a time: with a large vocabulary each takes gigabytes."""
         for head, stream in zip(self.heads, streams, strict=True):
             yield head(stream).float().log_softmax(-1)
 
@@ -82,7 +82,7 @@ class SerializedCTC(nn.Module):
 
         Returns:
             (B, S) negative log-likelihoods, and (B, S) bool, True where a target needs more frames than
-            there are; such an entry has loss 0 and trains nothing, so count it.
+            there are; such an entry has loss 0 and no gradient.
         """
         losses, impossible = [], []
         for probs, (ids, ids_lengths) in zip(log_probs, targets, strict=True):
@@ -113,7 +113,16 @@ class SerializedCTC(nn.Module):
 
 
 def collapse(ids: list[int], confidences: list[float], blank: int) -> TalkerTokens:
-    """Merges runs of one id and drops blanks; a blank between two equal tokens keeps both."""
+    """Merges runs of one id and drops blanks; a blank between two equal tokens keeps both.
+
+    Args:
+        ids: Best id of each frame.
+        confidences: Its probability.
+        blank: Id of blank.
+
+    Returns:
+        The tokens.
+    """
     tokens, frames, runs = [], [], []
     previous = blank
     for frame, (token, confidence) in enumerate(zip(ids, confidences, strict=True)):
@@ -131,8 +140,8 @@ def timed_words(slots: list[TalkerTokens], vocabulary: TalkerVocabulary, frame_s
     """Words of a mixture with the times of their CTC peaks.
 
     A word starts with the frame at which its first token begins and lasts to the end of the frame at which its last
-    token begins. Frame k is taken to be at k x `frame_seconds`, which is the middle of what it sees: the convolutions
-    in front of it look as far back as ahead (12.5 ms later for the encoders of the wav2vec 2.0 family).
+    token begins. The time of frame k is k x `frame_seconds`, the centre of its receptive field (for encoders of the
+    wav2vec 2.0 family 12.5 ms before it).
 
     Args:
         slots: Greedy output of the talker slots.

@@ -1,4 +1,4 @@
-"""Output of the CTC heads as one table of numbers, to be kept and to be batched."""
+"""Greedy output of the CTC heads as one table of numbers, for caches and batches."""
 
 import torch
 
@@ -16,7 +16,15 @@ def to_table(slots: list[TalkerTokens]) -> torch.Tensor:
 
 
 def from_table(table: torch.Tensor, num_talkers: int) -> list[TalkerTokens]:
-    """The inverse of `to_table`: (N, 4) -> `num_talkers` slots, confidences rounded to float32."""
+    """The inverse of `to_table`.
+
+    Args:
+        table: (N, 4).
+        num_talkers: Slots S.
+
+    Returns:
+        S slots, confidences rounded to float32.
+    """
     slots = [TalkerTokens([], [], []) for _ in range(num_talkers)]
     for slot, token, frame, confidence in table.tolist():
         one = slots[int(slot)]

@@ -1,11 +1,11 @@
-"""What a speech encoder has to be."""
+"""Base class of speech encoders."""
 
 from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
 
-HEADS_ADAPTER = "encoder_heads"  # the adapter of an encoder whose frames the heads alone read
+HEADS_ADAPTER = "encoder_heads"  # an adapter of the encoder for the frames of Separator and heads
 
 
 class AbsEncoder(nn.Module, ABC):
@@ -13,10 +13,10 @@ class AbsEncoder(nn.Module, ABC):
 
     Attributes:
         never_trained: Prefixes of the parameters and buffers that no stage trains; they are not in checkpoints, so the
-            constructor must give them their values.
-        dtype: Of the matrix products, `float32` or `bfloat16`, its own and those up to the streams of the Separator
-            (`FrontEnd` calls all of them accordingly); weights that learn are float32.
-        heads_adapter: Whether it has an adapter `encoder_heads`, with which the heads get frames of their own.
+            constructor must set their values.
+        dtype: Of the matrix products in the whole front end, up to the streams of the Separator: `float32` or
+            `bfloat16`. Weights that learn are float32.
+        heads_adapter: Whether it has an adapter `encoder_heads`, for frames of Separator and heads of their own.
             `forward` then takes `for_heads`: whether these frames are wanted.
     """
 
@@ -32,7 +32,7 @@ class AbsEncoder(nn.Module, ABC):
     @property
     @abstractmethod
     def stride(self) -> int:
-        """Samples from one frame to the next; onsets are read off it."""
+        """Samples from one frame to the next; times of words follow from it."""
 
     @abstractmethod
     def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

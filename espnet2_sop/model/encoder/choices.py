@@ -1,4 +1,4 @@
-"""Which class encodes."""
+"""The table of encoders."""
 
 from espnet2_sop.io.registry import find_part
 from espnet2_sop.model.encoder.abs_encoder import AbsEncoder
@@ -14,6 +14,9 @@ def encoder_class(name: str, conf: dict) -> type[AbsEncoder]:
     Args:
         name: Key of ENCODERS, or `module:Class` of a user's own.
         conf: The user's `encoder_conf`.
+
+    Returns:
+        The class.
 
     Raises:
         UserError: There is no such class, or the model cannot be found or is of a type that is not known.

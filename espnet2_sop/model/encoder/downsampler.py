@@ -9,14 +9,14 @@ from espnet2_sop.model.masks import length_mask
 class ConvDownsampler(nn.Module):
     """Blocks of Conv1d (kernel 3, stride 2) and GLU; every block halves the frame rate.
 
-    With three blocks on a 50 Hz encoder the LLM gets frames of 160 ms, and the Separator may be fed from
-    any block in between (paper, section on the model: outputs of intermediate CNN blocks).
+    With three blocks on a 50 Hz encoder the LLM gets frames of 160 ms. The Separator reads the output of any block, or
+    of the encoder (`model_conf.tap`; paper, section on the model: outputs of intermediate CNN blocks).
 
     Args:
         input_size: Width of the encoder's frames.
         output_size: Width of every block's output.
         num_blocks: Number of stride-2 blocks.
-        layer_norm: Layer norm after each block; helps when the blocks start from random weights.
+        layer_norm: Layer norm after each block.
     """
 
     def __init__(self, input_size: int, output_size: int = 1024, num_blocks: int = 3, layer_norm: bool = True):
@@ -34,9 +34,9 @@ class ConvDownsampler(nn.Module):
         """Returns the outputs of all blocks from `first` on.
 
         Args:
-            frames: (B, F, D) encoder output, or that of the block before `first`, zero behind the end of each row.
+            frames: (B, F, D) output of the encoder or of block `first`, zero behind the end of each row.
             lengths: (B,) frames.
-            first: Number of blocks that the frames have passed.
+            first: Number of blocks that have made the frames; 0 for the encoder.
 
         Returns:
             For each block (B, ceil(F / 2^k), output_size), zero behind the end, and lengths (B,).

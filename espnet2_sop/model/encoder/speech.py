@@ -27,7 +27,7 @@ class HuggingFaceEncoder(AbsEncoder):
         revision: Git revision of the hub repository.
         config: Keys of the model's own configuration to change, e.g. `{mask_time_prob: 0.05}`.
         gradient_checkpointing: Trade time for memory in the Transformer.
-        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; what learns stays float32.
+        dtype: Of the matrix products; `bfloat16` is faster on processors that have it. Weights that learn stay float32.
         normalize: Bring each waveform to zero mean and unit variance first (WavLM-Large expects it).
     """
 
@@ -115,7 +115,10 @@ def read_settings(pretrained: str, revision: str, changes: dict, families: tuple
         pretrained: Hugging Face id or folder.
         revision: Git revision of the hub repository.
         changes: Keys to change.
-        families: Model types that will do.
+        families: Model types that are accepted.
+
+    Returns:
+        The configuration.
 
     Raises:
         UserError: The model cannot be found or is of another type, or a change does not fit it.
@@ -133,6 +136,10 @@ def read_settings(pretrained: str, revision: str, changes: dict, families: tuple
 
 def change_settings(settings: PretrainedConfig, changes: dict) -> None:
     """Sets keys of a configuration.
+
+    Args:
+        settings: Changed in place.
+        changes: Keys and values.
 
     Raises:
         UserError: There is no such key, its value is of another type, or masks are longer than what they hide.
@@ -158,6 +165,9 @@ def normalize_waveform(speech: torch.Tensor, lengths: torch.Tensor) -> torch.Ten
     Args:
         speech: (B, T) float.
         lengths: (B,) samples.
+
+    Returns:
+        (B, T).
     """
     mask = length_mask(lengths, speech.size(1))
     count = lengths[:, None].to(speech.dtype)

@@ -24,7 +24,7 @@ class WhisperEncoder(AbsEncoder):
     """A pretrained Whisper encoder (arXiv 2212.04356) whose convolutions stay frozen; its decoder is not used.
 
     Whisper itself pads every input to 30 s. Here the positions are cut to the input, so that short mixtures cost
-    little, and padding never reaches a valid frame: a mixture gives the same frames alone and in a batch.
+    little, and padding never reaches a valid frame: a mixture has the same frames alone and in a batch.
 
     Args:
         pretrained: Hugging Face id or folder, e.g. `openai/whisper-base`.
@@ -32,11 +32,11 @@ class WhisperEncoder(AbsEncoder):
         config: Keys of the model's own configuration to change, e.g. `{dropout: 0.1}`. With `apply_spec_augment: true`
             its masks (SpecAugment, arXiv 1904.08779) hide mel frames and mel bins where the encoder is trained.
         gradient_checkpointing: Trade time for memory in the Transformer.
-        dtype: Of the matrix products: `bfloat16` is faster where the processor has it; what learns stays float32.
+        dtype: Of the matrix products; `bfloat16` is faster on processors that have it. Weights that learn stay float32.
         lora: Keys of a LoRA adapter on all linear layers, e.g. `{r: 32, lora_alpha: 64}`. Then the adapter alone is
             trained and saved, and Whisper's own weights are those of `pretrained`.
-        heads_lora: Keys of a second one, `encoder_heads`, on top of the first. The heads get frames of their own by it,
-            in a second pass, so that their loss trains an encoder while the LLM keeps the frames that it knows.
+        heads_lora: Keys of a second adapter, `encoder_heads`, on top of the first. Separator and heads read the frames
+            of a second pass with both adapters, so that CTC trains an encoder while the LLM's frames stay the same.
         attn_implementation: How transformers computes attention: `sdpa`, `eager` (twice as fast in bfloat16 on CPU),
             `flash_attention_2`.
     """

@@ -1,4 +1,4 @@
-"""A key-value cache whose rows have lengths of their own."""
+"""A key-value cache in which every row has its own length."""
 
 import torch
 from torch.nn import functional as F
@@ -9,13 +9,13 @@ SPARE = 64  # columns that are added when the cache is full
 
 
 class RowCache(Cache):
-    """Keys and values of a batch, each row from column 0; what a row forgets is written over later.
+    """Keys and values of a batch, each row from column 0. Columns that a row no longer needs are overwritten.
 
-    Call `place` before every forward pass.
+    `place` has to be called before every forward pass.
 
     Args:
         layers: Of the LLM.
-        cross_attention: Whether the keys and values of frames are kept, too, in a cache of that name.
+        cross_attention: Whether there is a second cache, of that name, for the keys and values of frames.
     """
 
     def __init__(self, layers: int, cross_attention: bool = False):
@@ -56,7 +56,17 @@ class RowLayer(DynamicLayer):
         return self.cache.seen
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
-        """Writes (B, H, W, D) each to their places and returns what is filled of the longest row."""
+        """Writes the keys and values of a pass.
+
+        Args:
+            key_states: (B, H, W, D).
+            value_states: (B, H, W, D).
+            *args: Of transformers, not used.
+            **kwargs: Of transformers, not used.
+
+        Returns:
+            All keys and values up to the end of the longest row, (B, H, L, D) each.
+        """
         if not self.is_initialized:  # the prompts, from column 0
             self.keys, self.values, self.is_initialized = key_states, value_states, True
             return key_states, value_states

@@ -45,7 +45,7 @@ class PromptBuilder:
     Args:
         tokenizer: The LLM's.
         style: `base` or `chat`.
-        instruction: Text before the SOP; may be empty for base models.
+        instruction: Text before the SOP; empty for none.
         before_speech, after_speech: Text markers around the speech frames.
         sop_source: Where stage 3 takes the SOP from: `ctc` (the heads), `reference` (the true text, an oracle: an
             upper bound for the value of a prompt) or `none` (instruction only).
@@ -99,11 +99,19 @@ class PromptBuilder:
         self.sop_source = require_choice("prompt_conf.sop_source", sop_source, SOP_SOURCES)
 
     def marked(self, ids: list[int], confidence: float) -> list[int]:
-        """Ids of a word, with the mark behind them if CTC was not sure of it."""
+        """Marks a word of the prompt that CTC was not sure of.
+
+        Args:
+            ids: Token ids of the word.
+            confidence: 0 to 1, that of its least sure token.
+
+        Returns:
+            The ids, with the mark behind them if the confidence is below the threshold.
+        """
         return ids + self.confidence_mark if confidence < self.confidence_threshold else ids
 
     def sop_ids(self, talkers: list[list[int]]) -> list[int]:
-        """Token ids of each slot -> the prompt; empty slots leave no trace."""
+        """Token ids of each slot -> ids of the prompt; empty slots add nothing, no separator either."""
         if self.sop_separator:
             return join(talkers, self.tokenizer.sc_id)
         return [token for ids in talkers for token in ids]
@@ -123,7 +131,10 @@ class PromptBuilder:
             speech: (B, F, D) projected frames.
             lengths: (B,) frames.
             sop: Prompt ids of each row; None for a model without SOP.
-            targets: Ids each row shall write, the end of sequence included.
+            targets: Ids that each row shall write, with end of sequence.
+
+        Returns:
+            Embeddings with mask and positions; with targets also the label positions.
         """
         device = speech.device
         rows, label_rows, label_columns, labels = [], [], [], []
@@ -158,15 +169,18 @@ class PromptBuilder:
 
 
 def corrupt(ids: list[int], rate: float, generator: torch.Generator | None = None) -> list[int]:
-    """Spoils a prompt as recognition errors would: drops, substitutes or swaps tokens.
+    """Adds errors to a prompt: drops, substitutes or swaps tokens.
 
-    Against a prompt that is better on training mixtures than it will be later: each token is hit with
-    probability `rate`, by one of the three kinds; substitutes come from the prompt itself.
+    Heads write better prompts for mixtures they were trained on than for new ones; errors make up for it. Each token is
+    changed with probability `rate`, in one of the three ways; substitutes come from the prompt itself.
 
     Args:
         ids: Prompt ids.
         rate: 0 to 1.
         generator: Source of randomness; torch's global one when not given.
+
+    Returns:
+        The prompt with errors.
     """
     if not ids or rate <= 0:
         return list(ids)

@@ -1,6 +1,7 @@
-"""Whisper's own decoder in the place of the LLM: it has read speech before, by cross-attention."""
+"""Whisper's own decoder in the place of the LLM: it reads speech by cross-attention."""
 
 import inspect
+from typing import override
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ CACHE = "cache" if "cache" in NAMES else "past_key_values"  # as transformers ca
 
 
 class SharedFrames(DynamicCache):
-    """Keys and values of frames in a beam search: all hypotheses of a row hear the same, in whatever order."""
+    """Keys and values of frames in a beam search, which are the same for all hypotheses of a row."""
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Leaves everything where it is."""
@@ -28,8 +29,8 @@ class SharedFrames(DynamicCache):
 class WhisperDecoder(AdaptedCausalLM):
     """The decoder of a pretrained Whisper (arXiv 2212.04356) with LoRA adapters and the trained row of `<sc>`.
 
-    Instruction and serialized output prompt stand before the text as in any LLM. The speech does not stand between
-    them: the decoder attends to all frames of the encoder, so the downsampler feeds the Separator alone and the
+    Instruction and serialized output prompt are input before the text, as in any LLM. The speech is not part of the
+    input: the decoder attends to all frames of the encoder, so only the Separator reads the downsampler, and the
     projector starts as the identity. Adapters need `target_modules` of Whisper's: q_proj, k_proj, v_proj, out_proj,
     fc1, fc2. Args and raises: those of AdaptedCausalLM.
     """
@@ -54,7 +55,7 @@ class WhisperDecoder(AdaptedCausalLM):
         return self.base.model.decoder
 
     def new_projector(self, input_size: int) -> nn.Linear:
-        """A linear layer that passes the encoder's frames on as Whisper's decoder knows them."""
+        """A linear layer that starts as the identity, because Whisper's decoder knows the encoder's frames."""
         projector = super().new_projector(input_size)
         nn.init.eye_(projector.weight)
         nn.init.zeros_(projector.bias)
@@ -64,8 +65,9 @@ class WhisperDecoder(AdaptedCausalLM):
         """An empty cache, also for the keys and values of the frames."""
         return RowCache(self.base.config.decoder_layers, cross_attention=True)
 
+    @override
     def search_inputs(self, inputs: dict, speech: Speech | None) -> dict:
-        """The frames, a cache that has their keys, too, and the positions (N, L) of left-padded rows."""
+        # the frames, a cache that has their keys, too, and the positions (N, L) of left-padded rows
         new = inputs["input_ids"] if inputs.get("inputs_embeds") is None else inputs["inputs_embeds"]
         cache = inputs[CACHE]
         if not isinstance(cache, EncoderDecoderCache):  # empty, and with as many layers as the encoder

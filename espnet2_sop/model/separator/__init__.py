@@ -1,1 +1,1 @@
-"""From one stream of frames to one for each talker slot."""
+"""From the frames of a mixture to one stream for each talker slot."""

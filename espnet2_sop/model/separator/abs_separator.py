@@ -1,4 +1,4 @@
-"""What a Separator has to be."""
+"""Base class of Separators."""
 
 from abc import ABC, abstractmethod
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class AbsSeparator(nn.Module, ABC):
-    """One stream of frames to one stream for each talker slot.
+    """From the frames of a mixture to one stream for each talker slot.
 
     The constructor takes `input_size` (width of the frames) and `num_talkers` (slots S); its other arguments are the
     keys of `separator_conf`.

@@ -1,4 +1,4 @@
-"""The talkers' own parts of a Separator."""
+"""The parts of a Separator that each slot has for itself."""
 
 from torch import nn
 
@@ -11,6 +11,9 @@ def build_branches(input_size: int, size: int, layers: int, num_talkers: int) ->
         size: Width of a branch.
         layers: Linear-ReLU pairs.
         num_talkers: Number of branches.
+
+    Returns:
+        The branches, (B, F, input_size) to (B, F, size) each.
     """
     sizes = [input_size] + [size] * layers
 

@@ -1,4 +1,6 @@
-"""The Separator: one stream of frames in, one stream per talker slot out."""
+"""The Separator of the paper: an LSTM over the frames of a mixture, and a branch for each talker slot."""
+
+from typing import override
 
 import torch
 from torch import nn
@@ -48,8 +50,8 @@ class LSTMSeparator(AbsSeparator):
         self.dropout = nn.Dropout(dropout)
         self.branches = build_branches(width, branch_size, branch_layers, num_talkers)
 
+    @override
     def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
-        """Separates the talkers, see `AbsSeparator`."""
         hidden = self.dropout(self.norm(read_rows(self.lstm, frames, lengths)))
         return [branch(hidden) for branch in self.branches]
 
