@@ -13,13 +13,13 @@ NOT_SCORED = "ignore_time_segment_in_scoring"
 
 
 class Segment(NamedTuple):
-    """One line of an STM file, its times as they are written.
+    """One line of an STM file; times are not parsed.
 
     Attributes:
         where: "file, line n", for messages.
         line: Number of the line, from 1.
         recording, speaker, words: As in the file, without labels such as `<o,f0,female>`.
-        start, end: Texts that should be seconds.
+        start, end: Seconds as text, not checked.
     """
 
     where: str
@@ -33,6 +33,9 @@ class Segment(NamedTuple):
 
 def stm_segments(path: str | Path) -> Iterator[Segment]:
     """Reads an STM file; comments (`;;`) and segments that are not to be scored are left out.
+
+    Yields:
+        The segments in the order of the file.
 
     Raises:
         UserError: The file is missing, an RTTM file, or has a line with too few columns.
