@@ -53,6 +53,19 @@ def test_files_and_modules_have_the_names_of_the_text(page):
     assert [name for name in re.findall(r"\bespnet2_sop(?:\.\w+)+", text) if not is_there(name)] == []
 
 
+@every_page
+def test_files_have_the_names_beside_them(page):
+    """`name` in [file](path): the file defines it; so does a file in the head of a table for the names below it."""
+    pairs = re.findall(r"`([\w.]+)` in \[[^\]]*\]\(([^)#]+\.py)\)", page.read_text())
+    rows: list[str] = []
+    for line in page.read_text().splitlines():
+        rows = [*rows, line] if line.startswith("|") else []
+        if len(rows) > 2 and (head := re.search(r"function in \[[^\]]*\]\(([^)]+)\) \|$", rows[0])):
+            pairs += [(name, head[1]) for name in re.findall(r"`(\w+)`", line.rsplit("|", 2)[1])]
+    names = [(name.rpartition(".")[2], (page.parent / path).read_text()) for name, path in pairs]
+    assert [name for name, text in names if not re.search(rf"^ *(def|class) {name}\b", text, re.MULTILINE)] == []
+
+
 def code(page: Path) -> list[str]:
     """The commands of a page: lines of its shell blocks, continued ones joined, and code within a line."""
     text = page.read_text()
