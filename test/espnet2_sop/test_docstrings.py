@@ -93,6 +93,13 @@ def test_docstrings_are_complete(room):
     assert not found, "\n".join(["", *found])
 
 
+def test_docstrings_of_the_recipes_scripts_are_complete():
+    root = PACKAGE.parent
+    paths = sorted(path for path in root.glob("egs2/*/*/local/**/*.py") if not path.is_symlink())
+    found = [line for path in paths for line in faults(path.read_text(), str(path.relative_to(root)))]
+    assert paths and not found, "\n".join(["", *found])
+
+
 def docstrings(text: str) -> list[str]:
     """The docstrings of a module and of all its classes and functions."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)

@@ -49,15 +49,18 @@ def fetch(command: list[str], folder: Path) -> None:
 
 
 def check(data: bytes, sha256: str, what: str) -> bytes:
-    """The data themselves, if they are the expected ones.
+    """Refuses other contents of a file than the expected ones.
 
     Args:
-        data: contents of a file.
-        sha256: what they must have.
-        what: their name for the error.
+        data: contents of the file.
+        sha256: of the expected contents.
+        what: name of the file for the error.
+
+    Returns:
+        The data.
 
     Raises:
-        FetchError: they are others.
+        FetchError: They are not the expected ones.
     """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise FetchError(f"{what}: another version, or broken on the way; start again")

@@ -127,7 +127,17 @@ def _start(model: str) -> None:
 
 
 def hear(waves: dict[int, np.ndarray], model: str, nj: int, table: Path) -> list[str]:
-    """The words of each utterance, "" where they are not certain; what is in the table already is not heard again."""
+    """The words of each utterance. Utterances that are in the table already are not heard again.
+
+    Args:
+        waves: samples (T,) float, 16 kHz, by number.
+        model: Hugging Face id or folder of a Whisper.
+        nj: processes side by side.
+        table: file that keeps numbers and words.
+
+    Returns:
+        Words of each utterance, in the order of `waves`; "" where they are not certain.
+    """
     table.touch()
     whole = table.read_bytes()
     whole = whole[: whole.rfind(b"\n") + 1]
@@ -149,7 +159,15 @@ def hear(waves: dict[int, np.ndarray], model: str, nj: int, table: Path) -> list
 
 
 def believable(texts: Sequence[str], waves: Sequence[np.ndarray]) -> list[bool]:
-    """Which texts are speech: of noise, Whisper says the same, one thing over and over, too much or too little."""
+    """Which texts are speech. Of noise, Whisper writes the same text, repetitions, or too many or too few words.
+
+    Args:
+        texts: words of each utterance.
+        waves: samples (T,) float, 16 kHz, of each utterance.
+
+    Returns:
+        True for each text that is unique, without a repeated group of three words and of a natural rate.
+    """
     counts, believed = Counter(texts), []
     for text, wave in zip(texts, waves, strict=True):
         said = text.split()
@@ -169,7 +187,16 @@ def group(waves: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def write(folder: Path, heard: dict[int, tuple[np.ndarray, str]], speakers: np.ndarray) -> str:
-    """Writes the speakers that have enough utterances; how many."""
+    """Writes the speakers that have enough utterances.
+
+    Args:
+        folder: of the corpus.
+        heard: samples (T,) and words by number.
+        speakers: (N,) int, the speaker of each utterance.
+
+    Returns:
+        How many utterances and speakers, as a line.
+    """
     counts = np.bincount(speakers)
     kept = np.flatnonzero(counts >= FEWEST)
     for speaker in kept:
@@ -185,7 +212,12 @@ def write(folder: Path, heard: dict[int, tuple[np.ndarray, str]], speakers: np.n
 
 
 def require(game: Path, out: Path) -> None:
-    """Ends in one line if something is missing, before the long work."""
+    """Ends the program with one line if something is missing, before the long work.
+
+    Args:
+        game: folder of the game.
+        out: folder to make.
+    """
     if not all((game / name).is_file() for name in ("sky.dnr", "sky.dsk")):
         sys.exit(f"sky.py: error: {game}: no sky.dnr and sky.dsk here; install the package beneath-a-steel-sky")
     if shutil.which("ancient") is None:

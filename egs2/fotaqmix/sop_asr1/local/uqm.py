@@ -49,7 +49,15 @@ class Clip(NamedTuple):
 
 
 def clips(text: str, stamps: str) -> Iterator[Clip]:
-    """Clips whose lines have times; not those that a phrase without a file goes on, or that two phrases share."""
+    """Clips whose lines have times. Left out: a phrase that continues in one without a file, and files of two phrases.
+
+    Args:
+        text: phrases of a conversation with their files.
+        stamps: lengths (ms) of the lines of each phrase.
+
+    Yields:
+        Clips in the order of the text.
+    """
     times = dict(re.findall(r"^#\((\w+)\)[ \t]*([\d,]*)", stamps, re.M))
     found = re.findall(r"^#\((\w+)\)[ \t]*(\S*)[^\n]*\n([^#]*)", text, re.M)
     counts = Counter(file for _, file, _ in found)
@@ -71,7 +79,15 @@ def words(text: str) -> str:
 
 
 def pauses(wave: np.ndarray, times: Sequence[float]) -> list[int | None]:
-    """Samples of the pauses near the times (s) in wave (T,) float, 16 kHz; None where it is not quiet."""
+    """Pauses near given times.
+
+    Args:
+        wave: samples (T,) float, 16 kHz.
+        times: seconds at which the game changes the line.
+
+    Returns:
+        Sample of the pause for each time; None where it is not quiet.
+    """
     step = int(FRAME * RATE)
     power = np.square(wave[: len(wave) // step * step]).reshape(-1, step).mean(1)
     width = round(PAUSE / FRAME)
@@ -84,7 +100,15 @@ def pauses(wave: np.ndarray, times: Sequence[float]) -> list[int | None]:
 
 
 def pieces(wave: np.ndarray, clip: Clip) -> Iterator[tuple[np.ndarray, str]]:
-    """Samples and words of what is between the pauses; lines without a pause between them, or too short, are joined."""
+    """What is between the pauses. Lines without a pause between them, and lines that are too short, are joined.
+
+    Args:
+        wave: samples (T,) float, 16 kHz, of a clip.
+        clip: its lines and times.
+
+    Yields:
+        Samples (T,) and words of each piece.
+    """
     start, said = 0, []
     for line, end in zip(clip.lines, [*pauses(wave, clip.times), len(wave)], strict=True):
         said.append(line)
@@ -98,14 +122,30 @@ def pieces(wave: np.ndarray, clip: Clip) -> Iterator[tuple[np.ndarray, str]]:
 
 
 def speaker(race: str, phrase: str) -> str:
-    """Name of the talker of a phrase."""
+    """Name of the talker of a phrase.
+
+    Args:
+        race: folder of the conversation.
+        phrase: name of the phrase; its last digit tells the two talkers of `zoqfotpik` apart.
+
+    Returns:
+        Name, such as `uqmorz`.
+    """
     if race == "zoqfotpik":
         return "uqmpik" if phrase[-1] in "13579" else "uqmzoq"
     return f"uqm{SAME_VOICE.get(race, race)}"
 
 
 def conversations(content: zipfile.ZipFile, voice: zipfile.ZipFile) -> Iterator[tuple[str, Clip]]:
-    """Folder and clip of all that is said by the intelligible."""
+    """All clips of the races that can be understood.
+
+    Args:
+        content: archive with texts.
+        voice: archive with recordings, times and further texts.
+
+    Yields:
+        Folder of the recordings in `voice`, and the clip.
+    """
     for place in re.findall(r"= *CONVERSATION:(\S+)", voice.read(TABLE).decode()):
         text, folder, stamps = (path.removeprefix("addons/") for path in place.split(":"))
         if folder.split("/")[-2] not in UNINTELLIGIBLE:
@@ -120,7 +160,16 @@ def load(file: bytes) -> np.ndarray:
 
 
 def write(folder: Path, content: zipfile.ZipFile, voice: zipfile.ZipFile) -> str:
-    """Writes all utterances, of those with the same words by one speaker the first; how many."""
+    """Writes all utterances; of those with the same words by one speaker, the first.
+
+    Args:
+        folder: to make.
+        content: archive with texts.
+        voice: archive with recordings, times and further texts.
+
+    Returns:
+        How many utterances and speakers, as a line.
+    """
     known, done = set(voice.namelist()), set()
     folder.mkdir()
     for place, clip in tqdm(list(conversations(content, voice)), desc="clips"):

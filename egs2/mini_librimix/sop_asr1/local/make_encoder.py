@@ -65,7 +65,15 @@ CONFIG = WavLMConfig(
 
 @torch.no_grad()
 def teacher_frames(teacher: WhisperEncoder, path: str) -> torch.Tensor:
-    """(whole frames of the audio, D), 50 frames a second, of the teacher's last layer."""
+    """Frames of the teacher's last layer.
+
+    Args:
+        teacher: Whisper's encoder.
+        path: of an utterance.
+
+    Returns:
+        (whole frames of the audio, D), 50 frames a second.
+    """
     wave = shared_reader().read(path)
     whole = torch.from_numpy(wave[: len(wave) // FRAME * FRAME])
     return teacher(whole[None], torch.tensor([len(whole)]))[0][0]
@@ -81,6 +89,11 @@ def speech_span(path: str) -> tuple[int, int]:
 
 def align(teacher: str, pool, epochs: int = 8) -> dict[str, list[int]]:
     """Frame where each word of each utterance begins, and where the last one ends.
+
+    Args:
+        teacher: Hugging Face id or folder of a Whisper.
+        pool: single utterances with texts.
+        epochs: of the training of the aligner.
 
     Returns:
         {path: borders}, one more than the utterance has words.
@@ -139,7 +152,15 @@ class Labels:
             self.frames[u.path] = labels  # the last one is silent
 
     def of(self, source, count: int) -> np.ndarray:
-        """(count,) classes of one source of a mixture."""
+        """Classes of one source of a mixture.
+
+        Args:
+            source: with path, start (samples) and speed.
+            count: frames of the mixture.
+
+        Returns:
+            (count,) int.
+        """
         labels = self.frames[source.path]
         time = np.arange(count) * FRAME + FRAME // 2 - source.start
         index = np.floor(time * source.speed / FRAME).astype(int)
@@ -148,6 +169,13 @@ class Labels:
 
 def batches(simulation: str, seconds: float, single_epochs: int, labels: Labels, rank: int):
     """Endless batches of a simulation, single talkers first.
+
+    Args:
+        simulation: path of the rule.
+        seconds: audio of a batch with its padding.
+        single_epochs: epochs of single talkers.
+        labels: classes of the sources.
+        rank: number of this process, which has mixtures of its own.
 
     Yields:
         speech (B, T), lengths (B,), classes (B, F, SLOTS), -1 behind the end.
@@ -184,7 +212,13 @@ def start_filters(encoder: HuggingFaceEncoder) -> None:
 
 
 def learn_spectra(encoder: HuggingFaceEncoder, batches, steps: int) -> None:
-    """Warm start of the convolutions: a linear layer on their output shall give the log-mel spectrum of each frame."""
+    """Warm start of the convolutions: from their output, a linear layer predicts the log-mel spectrum of each frame.
+
+    Args:
+        encoder: whose convolutions are trained.
+        batches: see `batches`.
+        steps: updates.
+    """
     mel = torchaudio.transforms.MelSpectrogram(16000, 512, win_length=400, hop_length=FRAME, n_mels=64, center=False)
     head = nn.Linear(CONFIG.conv_dim[-1], 64)
     optimizer = torch.optim.AdamW([*encoder.ssl.feature_extractor.parameters(), *head.parameters()], 1e-3)

@@ -38,20 +38,44 @@ def help_texts() -> list[str]:
 
 
 def slip(words: list[str], rng: random.Random) -> list[str]:
-    """A copy with some words changed or lost."""
+    """A copy with some words changed or lost.
+
+    Args:
+        words: of a line.
+        rng: source of randomness.
+
+    Returns:
+        Words.
+    """
     draws = [rng.random() for _ in words]
     return [rng.choice(WORDS) if d < 0.1 else w for w, d in zip(words, draws, strict=True) if d > 0.05]
 
 
 def stutter(words: list[str], rng: random.Random) -> list[str]:
-    """A copy in which each word comes one to three times."""
+    """A copy in which each word comes one to three times.
+
+    Args:
+        words: of a line.
+        rng: source of randomness.
+
+    Returns:
+        Words.
+    """
     return [word for word in words for _ in range(rng.randint(1, 3))]
 
 
 def document(rng: random.Random, paragraphs: list[str], forbidden: set[str]) -> str:
-    """One document: help text, commands, or lines that are said again without their slips or stutters.
+    """One document: help text, commands, or lines that are repeated without their slips or stutters.
 
-    Half of the repeated lines have no grammar, so that only copying can tell how they go on.
+    Half of the repeated lines have no grammar, so that only copying can tell how they continue.
+
+    Args:
+        rng: source of randomness.
+        paragraphs: help texts.
+        forbidden: sentences that must not occur.
+
+    Returns:
+        Lines, lower case.
     """
     kind = rng.random()
     if kind < 0.05:
@@ -72,6 +96,15 @@ def document(rng: random.Random, paragraphs: list[str], forbidden: set[str]) -> 
 
 
 def make_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with the special tokens.
+
+    Args:
+        texts: that it is trained on.
+        size: of its vocabulary.
+
+    Returns:
+        The tokenizer in the form of transformers.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

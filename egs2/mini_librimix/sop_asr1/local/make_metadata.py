@@ -28,7 +28,16 @@ NOISE_DB = (-38.0, -30.0)
 
 
 def rule(seed: int, num_talkers: int, count: int) -> SimulationConfig:
-    """Mixtures with one number of talkers, all with noise (the clean condition leaves it out)."""
+    """The rule of mixtures with one number of talkers, all with noise (the clean condition leaves it out).
+
+    Args:
+        seed: decides the draws.
+        num_talkers: of each mixture.
+        count: mixtures.
+
+    Returns:
+        The rule.
+    """
     return SimulationConfig(
         seed=seed,
         mixtures_per_epoch=count,
@@ -43,7 +52,16 @@ def rule(seed: int, num_talkers: int, count: int) -> SimulationConfig:
 
 
 def columns(mixture: Mixture, speech_root: Path, noise_root: Path) -> dict[str, str]:
-    """One row of the CSV."""
+    """One row of the CSV.
+
+    Args:
+        mixture: with noise.
+        speech_root: folder that source paths are relative to.
+        noise_root: folder that noise paths are relative to.
+
+    Returns:
+        {column: value}.
+    """
     row = {"mixture_ID": "_".join(Path(source.path).stem for source in mixture.sources)}
     for i, source in enumerate(mixture.sources, 1):
         row[f"source_{i}_path"] = Path(source.path).relative_to(speech_root).as_posix()
@@ -56,6 +74,15 @@ def columns(mixture: Mixture, speech_root: Path, noise_root: Path) -> dict[str, 
 
 
 def make(corpus: Path, seed: int) -> None:
+    """Writes the CSVs of all sets and numbers of talkers.
+
+    Args:
+        corpus: folder with LibriSpeech and wham_noise.
+        seed: decides the draws.
+
+    Raises:
+        UserError: A mixture came twice.
+    """
     speech_root, noise_root = corpus / "LibriSpeech", corpus / "wham_noise"
     for name, (speech, noise, count) in SETS.items():
         pool, noises = build_pool(speech_root, speech), build_noise_pool(noise_root / noise)

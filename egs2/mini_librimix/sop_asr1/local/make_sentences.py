@@ -23,7 +23,15 @@ SPEEDS = (0.9, 1.35)
 
 
 def blends(voices: list[str], rng: random.Random) -> list[str]:
-    """As many two-voice means as there are voices: more training speakers."""
+    """As many two-voice means as there are voices: more training speakers.
+
+    Args:
+        voices: names.
+        rng: source of randomness.
+
+    Returns:
+        Names such as `af_sky+am_echo`, sorted.
+    """
     pairs = [f"{a}+{b}" for i, a in enumerate(voices) for b in voices[i + 1 :]]
     return sorted(rng.sample(pairs, len(voices)))
 

@@ -36,7 +36,12 @@ def trim(samples: np.ndarray) -> np.ndarray:
 
 
 def write_opus(path: Path, samples: np.ndarray) -> None:
-    """Writes samples (T,) as mono 16 kHz Ogg Opus, whole or not at all."""
+    """Writes a file of Ogg Opus, whole or not at all.
+
+    Args:
+        path: of the file.
+        samples: (T,) float, 16 kHz.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     with soundfile.SoundFile(
@@ -66,7 +71,19 @@ def sex(voice: str) -> str:
 
 
 def pack(wavs: Path, speakers: dict, out: Path) -> float:
-    """Packs all speakers; returns seconds of speech."""
+    """Packs all speakers.
+
+    Args:
+        wavs: folder with one FLAC for each utterance.
+        speakers: see `read_sentences`.
+        out: folder to write to.
+
+    Returns:
+        Seconds of speech.
+
+    Raises:
+        UserError: A file is missing.
+    """
     wanted = [wavs / f"{row[0]}.flac" for rows in speakers.values() for row in rows]
     if missing := [path.name for path in wanted if not path.is_file()]:
         raise UserError(f"{wavs}: {len(missing)} of {len(wanted)} files are missing, such as {', '.join(missing[:3])}")
