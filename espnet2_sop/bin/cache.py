@@ -12,11 +12,11 @@ Computes what the frozen parts of a training give for its fixed sets of mixtures
   sop      output of the CTC heads, which stage 3 reads as the serialized output prompt
 
 The same command goes on where it was interrupted. Trainings that share the frozen parts share their caches. What is
-trained, or drawn anew in every epoch (simulation.yaml), is not kept: the training computes it.
+trained, or drawn anew in every epoch (simulation.yaml), is not cached: the training computes it.
 
   --cache DIR                    folder of all caches; each has a folder of its own in it
   --cache_kinds frames sop       which of the two [both]; without sop the prompt is computed anew in every step
-  --cache_dtype float32|bfloat16 what frames are kept as [llm_conf.dtype]
+  --cache_dtype float32|bfloat16 what frames are cached as [llm_conf.dtype]
   --valid_batch_bins N           samples in a batch, with padding [batch_bins]
   --num_workers N                processes that mix
 """

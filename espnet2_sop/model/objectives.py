@@ -26,7 +26,7 @@ type Stats = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class HeadOutput:
+class CTCOutput:
     """What Separator and heads make of a batch.
 
     Attributes:
@@ -46,7 +46,7 @@ class Step:
 
     Attributes:
         encoded: Frames for the LLM and for the Separator.
-        heads: Output of the heads; None where CTC has no share in the loss.
+        ctc: Output of Separator and heads; None where CTC has no share in the loss.
         targets: B lists of token ids of the serialized text, with end of sequence.
         slot_targets: For each of S slots CTC ids (B, U), padded with anything, and lengths (B,); empty where CTC has no
             share in the loss.
@@ -55,7 +55,7 @@ class Step:
     """
 
     encoded: EncodedSpeech
-    heads: HeadOutput | None
+    ctc: CTCOutput | None
     targets: list[list[int]]
     slot_targets: list[tuple[torch.Tensor, torch.Tensor]]
     cached_slots: list[list[TalkerTokens]] | None = None
@@ -106,7 +106,7 @@ class Objective:
             losses.append((model.ctc_weight, "loss_ctc", loss))
             stats |= ctc_stats
         if model.ctc_weight and model.stream_weight and step.talkers is not None:
-            loss, counted = stream_loss(model.front_end, step.heads.streams, step.talkers)
+            loss, counted = stream_loss(model.front_end, step.ctc.streams, step.talkers)
             loss = loss * mean_share(counted, len(step.talkers), loss.device)
             losses.append((model.ctc_weight * model.stream_weight, "loss_stream", loss))
         return losses, stats
@@ -241,17 +241,17 @@ def ctc_loss(model: SOPModel, step: Step) -> tuple[torch.Tensor, Stats]:
         Loss (), and the losses of the slots, the number of targets that are too long for their frames and, in
         evaluation, token error rates.
     """
-    ctc, heads = model.front_end.ctc, step.heads
+    ctc, log_probs, lengths = model.front_end.ctc, step.ctc.log_probs, step.ctc.lengths
     targets = for_all_heads(step.slot_targets) if model.all_heads else step.slot_targets
-    losses, impossible = ctc.loss(heads.log_probs, heads.lengths, targets)
+    losses, impossible = ctc.loss(log_probs, lengths, targets)
     stats = {f"loss_spk{i}": loss.mean().detach() for i, loss in enumerate(losses.unbind(1), 1)}
     stats["too_long"] = impossible.float().sum()
     if not model.training:
-        greedy = ctc.greedy(heads.log_probs, heads.lengths)
+        greedy = ctc.greedy(log_probs, lengths)
         rates = []
         for i, (ids, n) in enumerate(targets):
             reference = [row[:k].tolist() for row, k in zip(ids, n, strict=True)]
-            rates.append(token_error([row[i].tokens for row in greedy], reference, heads.lengths.device))
+            rates.append(token_error([row[i].tokens for row in greedy], reference, lengths.device))
         stats |= {f"ter_spk{i}": rate for i, rate in enumerate(rates, 1)}
         stats["ter"] = sum(rates) / len(rates)
     return losses.mean(), stats

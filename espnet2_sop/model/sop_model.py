@@ -14,7 +14,7 @@ from espnet2_sop.model.ctc.table import from_table
 from espnet2_sop.model.front_end import FRONT_END, FRONT_MODULES, EncodedSpeech, FrontEnd
 from espnet2_sop.model.llm.causal_lm import LLM_ADAPTERS, AdaptedCausalLM
 from espnet2_sop.model.llm.prompt import LLMInput, PromptBuilder, corrupt
-from espnet2_sop.model.objectives import OBJECTIVES, HeadOutput, Stats, Step, loss_share, token_error
+from espnet2_sop.model.objectives import OBJECTIVES, CTCOutput, Stats, Step, loss_share, token_error
 from espnet2_sop.text.llm_tokenizer import LLMTokenizer, join
 from espnet2_sop.text.vocabulary import TalkerVocabulary
 
@@ -155,10 +155,10 @@ class SOPModel(AbsESPnetModel):
         else:
             encoded = self.front_end.from_cache(frames, frames_lengths)
         # frames -> S streams (B, F, D) -> S log-probabilities (B, F, V + 1); without CTC loss the SOP is computed below
-        heads, slot_targets = None, []
+        ctc, slot_targets = None, []
         if self.ctc_weight:
             streams, lengths = self.front_end.streams(encoded)
-            heads = HeadOutput(streams, self.front_end.ctc(streams), lengths)
+            ctc = CTCOutput(streams, self.front_end.ctc(streams), lengths)
             for slot in (f"text_spk{i}" for i in range(1, self.num_talkers + 1)):
                 slot_targets.append((talker_texts[slot].clamp(min=0), talker_texts[f"{slot}_lengths"]))
         cached_slots = None
@@ -166,7 +166,7 @@ class SOPModel(AbsESPnetModel):
             cached_slots = [from_table(row[:n], self.num_talkers) for row, n in zip(sop, sop_lengths, strict=True)]
         targets = [row[:n].tolist() for row, n in zip(text, text_lengths, strict=True)]
         # -> SOP -> LLM input -> loss, as the objective wants it: `training_prompts` and `llm_input`
-        step = Step(encoded, heads, targets, slot_targets, cached_slots, talkers)
+        step = Step(encoded, ctc, targets, slot_targets, cached_slots, talkers)
         losses, stats = OBJECTIVES[self.objective].losses(self, step)
         if len(losses) > 1:
             stats |= {name: loss.detach() for _, name, loss in losses}
@@ -190,11 +190,7 @@ class SOPModel(AbsESPnetModel):
         if self.sop_source == "reference":
             sop = self.reference_sop(step.targets)
         else:
-            slots = step.cached_slots
-            if not slots and step.heads:
-                slots = self.front_end.ctc.greedy(step.heads.log_probs, step.heads.lengths)
-            elif not slots:
-                slots = self.front_end.slots(step.encoded)
+            slots = self._slots(step)
             sop = self.sop(slots)
             words = [join([self.llm_ids(slot.tokens) for slot in row], self.tokenizer.sc_id) for row in slots]
             device = step.encoded.llm.values.device
@@ -202,6 +198,14 @@ class SOPModel(AbsESPnetModel):
         if self.training:
             sop = [corrupt(ids, self.sop_corruption) for ids in sop]
         return sop, stats
+
+    def _slots(self, step: Step) -> list[list[TalkerTokens]]:
+        """Greedy CTC output of B mixtures: S slots each."""
+        if step.cached_slots:
+            return step.cached_slots
+        if step.ctc:
+            return self.front_end.ctc.greedy(step.ctc.log_probs, step.ctc.lengths)
+        return self.front_end.slots(step.encoded)
 
     def sop(self, slots: list[list[TalkerTokens]]) -> list[list[int]]:
         """Greedy CTC output of B mixtures -> B lists of prompt ids of the LLM. No gradient flows through it."""

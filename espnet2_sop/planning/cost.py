@@ -175,24 +175,26 @@ def parts_of(config: dict, about: Assumptions) -> list[Part]:
         llm = AutoModelForCausalLM.from_config(llm_settings)
 
     frames = about.seconds * FRAME_RATE
-    tapped = FRAME_RATE / 2**tap
+    stream_rate = FRAME_RATE / 2**tap
     parts = [_encoder_part(encoder, settings, "encoder" in trainable, encoder_conf, frames)]
 
     flows = "encoder" in trainable
     rates = [FRAME_RATE / 2 ** (k + 1) for k in range(len(cnn.convs))]
     work = sum(2 * conv.weight.numel() * rate for conv, rate in zip(cnn.convs, rates, strict=True))
     trained = "downsampler" in trainable
-    kept = about.seconds * sum(rates) * cnn.output_size * 16
-    parts.append(Part("downsampler", count(cnn), trained * count(cnn), 4, work, passes(trained, flows, False), kept))
+    activations = about.seconds * sum(rates) * cnn.output_size * 16
+    parts.append(
+        Part("downsampler", count(cnn), trained * count(cnn), 4, work, passes(trained, flows, False), activations)
+    )
 
     flows = (flows or trained) and not model_conf.get("ctc_stop_gradient", False)
     used = bool(share) or reads_sop
     for name, module, size in (("separator", separator, separator.output_size * 16), ("ctc", heads, 0)):
         trained = name in trainable
         learns = bool(share) and (flows or trained)
-        kept = about.seconds * tapped * slots * (size or vocabulary * (LOGIT_BYTES if learns else 6))
-        work, cost = 2 * products(module) * tapped, used * passes(trained, learns, False)
-        parts.append(Part(name, count(module), trained * count(module), 4, work, cost, kept * used))
+        activations = about.seconds * stream_rate * slots * (size or vocabulary * (LOGIT_BYTES if learns else 6))
+        work, cost = 2 * products(module) * stream_rate, used * passes(trained, learns, False)
+        parts.append(Part(name, count(module), trained * count(module), 4, work, cost, activations * used))
 
     reads, speech = objective != "ctc", rates[-1]
     trained = "projector" in trainable
@@ -222,9 +224,9 @@ def _encoder_part(encoder, settings, trained: bool, conf: dict, frames: float) -
         layers, matrix = settings.num_hidden_layers, settings.num_attention_heads
     checkpoints = conf.get("gradient_checkpointing", False)
     work += 2 * products(transformer) * FRAME_RATE + 4 * frames * settings.hidden_size * layers * FRAME_RATE
-    kept = transformer_bytes(frames, settings.hidden_size, layers, matrix, trained, checkpoints)
+    activations = transformer_bytes(frames, settings.hidden_size, layers, matrix, trained, checkpoints)
     size = count(encoder)
-    return Part("encoder", size, trained * (size - never), 4, work, passes(trained, False, checkpoints), kept)
+    return Part("encoder", size, trained * (size - never), 4, work, passes(trained, False, checkpoints), activations)
 
 
 def _llm_part(llm, settings, config: dict, speech: float, reads: bool, about: Assumptions) -> Part:
@@ -239,8 +241,8 @@ def _llm_part(llm, settings, config: dict, speech: float, reads: bool, about: As
     body = products(llm) - (0 if settings.tie_word_embeddings else output)
     work = 2 * body * rate + 2 * output * about.tokens + 4 * rate * about.seconds * width * layers * rate
     checkpoints = conf.get("gradient_checkpointing", False)
-    kept = transformer_bytes(rate * about.seconds, width, layers, 0, True, checkpoints)
-    kept += about.tokens * about.seconds * settings.vocab_size * LOGIT_BYTES
+    activations = transformer_bytes(rate * about.seconds, width, layers, 0, True, checkpoints)
+    activations += about.tokens * about.seconds * settings.vocab_size * LOGIT_BYTES
     return Part(
         "llm",
         count(llm) + sum(own.values()),
@@ -248,7 +250,7 @@ def _llm_part(llm, settings, config: dict, speech: float, reads: bool, about: As
         2 if conf.get("dtype") == "bfloat16" else 4,
         work,
         reads * passes(False, True, checkpoints),
-        kept * reads,
+        activations * reads,
     )
 
 
