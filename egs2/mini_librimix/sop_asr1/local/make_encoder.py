@@ -187,7 +187,9 @@ def batches(simulation: str, seconds: float, single_epochs: int, labels: Labels,
         epoch = FIRST_EPOCH + 100 * number + rank
         mixtures = {m.id: m for m in (single if number < single_epochs else rule).draw(epoch)}
         rng = np.random.default_rng(epoch)
-        cut = length_batches({i: m.num_samples for i, m in mixtures.items()}, int(16000 * seconds), 64, rng)
+        lengths = {i: m.num_samples for i, m in mixtures.items()}
+        texts = {i: len(m.text) for i, m in mixtures.items()}
+        cut = length_batches(lengths, texts, int(16000 * seconds), 64, rng)
         rng.shuffle(cut)
         for ids in cut:
             speech = [torch.from_numpy(render(mixtures[i], shared_reader())) for i in ids]
