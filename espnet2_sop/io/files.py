@@ -136,14 +136,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Reads a YAML file of keys and values.
 
     Raises:
-        UserError: The file is missing, is not YAML with texts as keys, or its aliases refer to themselves or stand for
-            more than anybody could have written.
+        UserError: The file is missing, is not YAML with texts as keys, has a key twice, or its aliases refer to
+            themselves or stand for more than anybody could have written.
     """
     import yaml
 
     with open_text(path) as f:
         try:
-            values = yaml.safe_load(f)
+            values = yaml.load(f, Loader=_yaml_loader())
         except RecursionError:
             raise UserError(f"{path}: {NESTED}") from None
         except UnicodeDecodeError:
@@ -157,6 +157,26 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: the key {odd[0]!r} is no text")
     require_shallow(values, path, MOST_PARTS)
     return values
+
+
+@functools.cache
+def _yaml_loader() -> type:
+    """PyYAML's safe loader, but a key that a mapping has twice is an error: the first value would be lost unseen."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor):
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if (key.tag, key.value) in seen:
+                        twice = f"the key {key.value!r} comes twice; keep one"
+                        raise yaml.composer.ComposerError(None, None, twice, key.start_mark)
+                    seen.add((key.tag, key.value))
+            return node
+
+    return Loader
 
 
 def require_shallow(value: Any, where: str | Path, most: float = math.inf) -> None:

@@ -6,6 +6,7 @@ training that is twice as long differs in one number.
 """
 
 import argparse
+import math
 from typing import Any
 
 from espnet2_sop.io.errors import UserError
@@ -44,8 +45,13 @@ def derive_schedule(args: argparse.Namespace, warmup: float | None = None) -> di
         The complete `scheduler_conf`.
 
     Raises:
-        UserError: `warmup` has a wrong value, does not fit the scheduler, or the length is not stated.
+        UserError: `warmup` has a wrong value or does not fit the scheduler, the length is not stated, is no number or
+            exceeds that of the schedule, or a section has no keys.
     """
+    for name in ("optim_conf", "scheduler_conf"):
+        if not isinstance(getattr(args, name), dict):
+            raise UserError(f"{name}: expected keys and values")
+    check_warmup(warmup)
     given = dict(args.scheduler_conf)
     if args.scheduler != SCHEDULER:
         if warmup is not None:
@@ -54,6 +60,7 @@ def derive_schedule(args: argparse.Namespace, warmup: float | None = None) -> di
                 "the scheduler takes in scheduler_conf"
             )
         return given
+    _check_numbers(args)
     derived: dict[str, Any] = {}
     if "lr" in args.optim_conf:
         derived["max_lr"] = args.optim_conf["lr"]
@@ -64,20 +71,64 @@ def derive_schedule(args: argparse.Namespace, warmup: float | None = None) -> di
                 "scheduler_conf.total_steps"
             )
         derived["total_steps"] = 1 + count_updates(args.max_epoch, args.num_iters_per_epoch, args.accum_grad)
+    else:
+        _check_length(args)
     if warmup is not None:
         derived |= LINEAR | {"pct_start": _rising_share(warmup, {**derived, **given}.get("total_steps"))}
     return dict(sorted({**derived, **given}.items()))
 
 
-def _rising_share(warmup: Any, total_steps: int | None) -> float:
-    """`pct_start` of a warm-up."""
+def check_warmup(warmup: Any, where: str = "") -> None:
+    """Refuses a warm-up that no training can have.
+
+    Args:
+        warmup: Below 1 a share of all updates, from 1 on their number; None: not stated.
+        where: What the error message begins with, such as the configuration.
+
+    Raises:
+        UserError: It is neither.
+    """
+    if warmup is None:
+        return
     if isinstance(warmup, bool) or not isinstance(warmup, int | float) or not warmup >= 0:
-        raise UserError(f"warmup: {warmup!r} is neither a share of the updates below 1 nor a number of updates")
+        raise UserError(f"{where}warmup: {warmup!r} is neither a share of the updates below 1 nor a number of updates")
+    if warmup >= 1 and not float(warmup).is_integer():
+        raise UserError(f"{where}warmup: {warmup:g} is not a whole number of updates; write one, or a share below 1")
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Refuses a length that is no number, and a learning rate that is text."""
+    for name in ("max_epoch", "num_iters_per_epoch", "accum_grad"):
+        value = getattr(args, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UserError(f"{name}: {value!r} is not a whole number from 1")
+    if isinstance(rate := args.optim_conf.get("lr"), str):
+        raise UserError(f"optim_conf.lr: {rate!r} is text, not a number; YAML wants a point in it: 1.0e-3 or 0.001")
+
+
+def _check_length(args: argparse.Namespace) -> None:
+    """Refuses a stated length that ends before the training: torch stops there, perhaps after days."""
+    given = args.scheduler_conf
+    names = ("total_steps",) if given.get("total_steps") is not None else ("epochs", "steps_per_epoch")
+    values = [given.get(name) for name in names]
+    if not args.num_iters_per_epoch or not all(isinstance(value, int) for value in values):
+        return  # not known, or refused by torch
+    updates = count_updates(args.max_epoch, args.num_iters_per_epoch, args.accum_grad)
+    if 0 < math.prod(values) < updates:
+        raise UserError(
+            f"scheduler_conf: {', '.join(f'{k}: {v}' for k, v in zip(names, values, strict=True))} is less than the "
+            f"{updates} updates of the training; take it out, then the length follows from max_epoch, "
+            "num_iters_per_epoch and accum_grad"
+        )
+
+
+def _rising_share(warmup: float, total_steps: int | None) -> float:
+    """`pct_start` of a warm-up."""
     if warmup < 1:
         return warmup
-    if not total_steps or not float(warmup).is_integer() or warmup >= total_steps:
+    if not total_steps or warmup >= total_steps:
         raise UserError(
-            f"warmup: {warmup:g} is not a whole number of updates within the training, which has "
-            f"{(total_steps or 1) - 1}; or write a share below 1"
+            f"warmup: {warmup:g} is not a number of updates within the training, which has {(total_steps or 1) - 1}; "
+            "or write a share below 1"
         )
     return warmup / total_steps

@@ -18,6 +18,7 @@ from typing import Any
 
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import DEFAULTS, read_configs, read_yaml, with_defaults
+from espnet2_sop.training.schedule import check_warmup
 
 KEYS = ("init_from", "decode_mode", "train")  # those that the trainer never sees
 SIMILAR = (*KEYS, DEFAULTS, "warmup")  # a misspelt one is told from an option of the trainer by its likeness
@@ -116,7 +117,8 @@ def resolve_systems(conf_dir: Path, base: Sequence[Path], names: Iterable[str]) 
         The systems in the order in which they are trained.
 
     Raises:
-        UserError: A file is missing, a key is missing, misspelt or wrong, or systems start from each other in a circle.
+        UserError: A file is missing or its name cannot be that of a system, a key is missing, misspelt or wrong, or
+            systems start from each other in a circle.
     """
     found: dict[str, System] = {}
 
@@ -124,6 +126,11 @@ def resolve_systems(conf_dir: Path, base: Sequence[Path], names: Iterable[str]) 
         if name in found:
             return found[name]
         path = conf_dir / f"train_{name}.yaml"
+        if not NAME.fullmatch(name) or name in (PRETRAINED, SCRATCH):
+            raise UserError(
+                f"{path}: {name!r} cannot be the name of a system; rename the file: letters and digits with '_' "
+                f"between them, and neither {PRETRAINED} nor {SCRATCH}"
+            )
         if name in waiting:
             circle = " -> ".join([*waiting[waiting.index(name) :], name])
             raise UserError(f"{path}: init_from goes in a circle: {circle}; one of them must start elsewhere")
@@ -137,7 +144,7 @@ def resolve_systems(conf_dir: Path, base: Sequence[Path], names: Iterable[str]) 
         return found[name]
 
     for name in names:
-        if not NAME.fullmatch(name) or not (conf_dir / f"train_{name}.yaml").is_file():
+        if not (conf_dir / f"train_{name}.yaml").is_file():
             raise UserError(f"--systems: {_unknown(conf_dir, name)}")
         add(name, ())
     return sorted(found.values(), key=lambda system: (system.stage, system.turn))
@@ -149,7 +156,7 @@ def known_systems(conf_dir: Path) -> list[str]:
     Raises:
         UserError: It has none.
     """
-    names = sorted(path.stem.removeprefix("train_") for path in conf_dir.glob("train_*.yaml"))
+    names = sorted(path.stem.removeprefix("train_") for path in conf_dir.glob("train_*.yaml") if path.is_file())
     if not names:
         raise UserError(f"{conf_dir}: no train_NAME.yaml here; give the folder of a recipe's configurations")
     return names
@@ -165,7 +172,7 @@ def _read_keys(path: Path) -> dict[str, Any]:
     """The keys of a system that are not the trainer's, inherited ones included."""
     for file in with_defaults([path]):
         for key in read_yaml(file):
-            if key not in SIMILAR and (close := difflib.get_close_matches(key, SIMILAR, 1, 0.8)):
+            if key not in SIMILAR and (close := difflib.get_close_matches(key.lower(), SIMILAR, 1, 0.8)):
                 raise UserError(f"{file}: no key {key!r}; write {close[0]}")
     keys = read_configs([path])
     if "init_from" not in keys:
@@ -176,9 +183,14 @@ def _read_keys(path: Path) -> dict[str, Any]:
     if "decode_mode" not in keys:
         raise UserError(f"{path}: no decode_mode; write decode_mode: {_either(_modes())}")
     if not isinstance(keys["init_from"], str):
-        raise UserError(f"{path}: init_from: {keys['init_from']!r} is not the name of a system")
+        raise UserError(
+            f"{path}: init_from: {keys['init_from']!r} is not the name of a system; write one, such as init_from: ctc, "
+            f"or init_from: {PRETRAINED}"
+        )
     if not isinstance(keys.get("train", True), bool):
         raise UserError(f"{path}: train: {keys['train']!r} is neither true nor false")
+    if keys.get("train") is False and keys["init_from"] == SCRATCH:
+        raise UserError(f"{path}: train: false takes the weights of init_from, and {SCRATCH} has none; take it out")
     if keys["decode_mode"] not in _modes():
         raise UserError(f"{path}: decode_mode: {keys['decode_mode']!r} is not {_either(_modes())}")
     return keys
@@ -197,6 +209,7 @@ def _resolve(path: Path, name: str, own: dict[str, Any], base: Sequence[Path], b
     mode, espnet = own["decode_mode"], own["decode_mode"] == ESPNET
     files = with_defaults([path] if espnet else [*base, path])
     config = read_configs(files)
+    check_warmup(config.get("warmup"), f"{path}: ")
     objective = ESPNET if espnet else _section(path, config, "model_conf").get("objective")
     if objective not in DECODE_MODES:
         raise UserError(f"{path}: model_conf.objective: {objective!r} is not {_either(list(DECODE_MODES)[:-1])}")

@@ -61,7 +61,14 @@ def test_mistake_of_a_spawned_process_is_one_line():
     assert train.mistake_of_child(ValueError("something else")) is None
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [1", "broken YAML"), ("- 1", "expected YAML with keys")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "broken YAML"),
+        ("a: 1\nb: {c: 1, c: 2}", "broken YAML: the key .c. comes twice"),
+        ("- 1", "expected YAML with keys"),
+    ],
+)
 def test_broken_yaml_names_the_file(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(UserError, match=f"c.yaml: {message}") as error:

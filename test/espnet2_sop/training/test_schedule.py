@@ -42,10 +42,10 @@ def test_warmup_in_updates():
 
 def test_what_is_written_wins():
     """A user's own scheduler_conf stays what it was."""
-    own = {"max_lr": 0.1, "total_steps": 7, "pct_start": 0.5, "anneal_strategy": "cos", "cycle_momentum": True}
+    own = {"max_lr": 0.1, "total_steps": 27, "pct_start": 0.5, "anneal_strategy": "cos", "cycle_momentum": True}
     assert derive_schedule(options(scheduler_conf=own), 0.25) == own
     assert derive_schedule(options(scheduler_conf={"total_steps": 8}, num_iters_per_epoch=None), 2)["pct_start"] == 0.25
-    split = {"epochs": 3, "steps_per_epoch": 4}
+    split = {"epochs": 4, "steps_per_epoch": 5}
     assert derive_schedule(options(scheduler_conf=split)) == {"max_lr": 0.5, **split}
     other = {"warmup_steps": 3}
     assert derive_schedule(options(scheduler="warmuplr", scheduler_conf=other)) == other
@@ -65,7 +65,14 @@ def test_what_is_written_wins():
         ({}, -1, "warmup: -1 is neither"),
         ({}, float("nan"), "warmup: nan is neither"),
         ({}, 2.5, "warmup: 2.5 is not a whole number of updates"),
-        ({}, 21, "warmup: 21 is not a whole number of updates within the training, which has 20"),
+        ({}, 21, "warmup: 21 is not a number of updates within the training, which has 20"),
+        ({"scheduler_conf": {"total_steps": 19}}, 0.1, "scheduler_conf: total_steps: 19 is less than the 20 "),
+        ({"scheduler_conf": {"epochs": 3, "steps_per_epoch": 6}}, 0, "scheduler_conf: epochs: 3, steps_per"),
+        ({"scheduler_conf": None}, 0.1, "scheduler_conf: expected keys and values"),
+        ({"optim_conf": ["lr"]}, 0.1, "optim_conf: expected keys and values"),
+        ({"optim_conf": {"lr": "1e-3"}}, 0.1, "optim_conf.lr: '1e-3' is text, not a number; YAML wants a point"),
+        ({"max_epoch": 2.5}, 0.1, "max_epoch: 2.5 is not a whole number from 1"),
+        ({"accum_grad": 0}, 0.1, "accum_grad: 0 is not a whole number from 1"),
         ({}, float("inf"), "warmup: inf"),
     ],
 )

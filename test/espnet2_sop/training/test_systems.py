@@ -6,7 +6,7 @@ import pytest
 
 from espnet2_sop.bin import systems as command
 from espnet2_sop.io.errors import UserError
-from espnet2_sop.training.systems import resolve_systems
+from espnet2_sop.training.systems import known_systems, resolve_systems
 
 ROOT = Path(__file__).resolve().parents[3]
 ACC, TER = "best_model_criterion: [[valid, acc, max]]\n", "best_model_criterion: [[valid, ter, min]]\n"
@@ -138,13 +138,20 @@ def test_graphs_of_the_recipes(folder, capsys):
         ("espnet_sot", "init_from: scratch\ndecode_mode: espnet\n", "no best_model_criterion, here or in the base"),
         ("sop", f"{CONF['train_sop']}best_model_criterion: [valid, acc]\n", "best_model_criterion"),
         ("sop", f"{CONF['train_sop']}best_model_criterion: [[valid, ../acc, max]]\n", "criterion: write, for"),
-        ("ctc", CONF["train_ctc"].replace("sot", "sop"), "init_from goes in a circle: sop -> ctc -> sop"),
+        ("sop", CONF["train_sop"].replace("init_from", "Init_From"), "no key 'Init_From'; write init_from"),
+        ("sop", f"{CONF['train_sop']}warmup: -1\n", "train_sop.yaml: warmup: -1 is neither a share"),
+        ("sop", f"{CONF['train_sop']}warmup: 2.5\n", "train_sop.yaml: warmup: 2.5 is not a whole number of updates"),
+        ("sop", f"{CONF['train_sop']}warmup: x\n", "train_sop.yaml: warmup: 'x' is neither a share"),
+        ("espnet_sot", f"{CONF['train_espnet_sot']}train: false\n", "train: false takes the weights of init_from, and"),
+        ("my sop", CONF["train_sop"], "train_my sop.yaml: 'my sop' cannot be the name of a system; rename the file"),
+        ("pretrained", CONF["train_sot"], "'pretrained' cannot be the name of a system; rename the file"),
+        ("ctc", CONF["train_ctc"].replace("sot", "sop"), "init_from goes in a circle: ctc -> sop -> ctc"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(conf, name, text, message):
     (conf / f"train_{name}.yaml").write_text(text)
     with pytest.raises(UserError, match=message) as refused:
-        resolve(conf, "espnet_sot", "sop")
+        resolve(conf, *known_systems(conf))
     assert str(conf) in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -155,6 +162,8 @@ def test_unknown_systems(conf, tmp_path):
         resolve(conf, "sap")
     with pytest.raises(UserError, match="^--systems: no system '../conf'"):
         resolve(conf, "../conf")
+    (conf / "train_copy.yaml").mkdir()
+    assert "copy" not in known_systems(conf), "a folder is no configuration"
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no train_NAME.yaml here"):
         command.main([str(tmp_path / "empty")])
