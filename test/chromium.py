@@ -14,12 +14,12 @@ ANSWER_SECONDS = 30
 
 
 class Browser:
-    """Headless Chromium, spoken to through its DevTools pipe: JSON messages that end in a zero byte.
+    """Headless Chromium, controlled through its DevTools pipe: JSON messages that end in a zero byte.
 
     Args:
         folder: For its profile.
         options: More command line options.
-        ready: JavaScript that says whether a page that was opened is complete.
+        ready: JavaScript expression that is true once a page is complete.
     """
 
     def __init__(self, folder, *options: str, ready: str = "document.readyState === 'complete'"):
@@ -41,7 +41,7 @@ class Browser:
         self.number, self.rest, self.events, self.session = 0, b"", [], None
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends Chromium."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

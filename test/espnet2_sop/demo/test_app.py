@@ -36,7 +36,9 @@ def address(tools, heard):
 
 @pytest.fixture(scope="module")
 def client(address, tmp_path_factory):
-    return Client(address, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+    return Client(
+        address, verbose=False, httpx_kwargs={"timeout": 120}, download_files=str(tmp_path_factory.mktemp("downloads"))
+    )
 
 
 def ask(client, path, mode="sop"):
@@ -107,7 +109,7 @@ def test_one_recording_at_a_time(tools, wav):
         return tools.TALKERS
 
     with tools.serving(transcribe) as address:
-        client = Client(address, verbose=False)
+        client = Client(address, verbose=False, httpx_kwargs={"timeout": 120})
         path = handle_file(wav("a.wav", tools.noise(1)))
         jobs = [client.submit(path, "sop", api_name="/transcribe") for _ in range(3)]
         pages = [job.result(timeout=60)[0] for job in jobs]
@@ -129,7 +131,7 @@ def test_only_so_many_wait(tools, wav, monkeypatch):
             return "full"
 
     with tools.serving(transcribe) as address:
-        client = Client(address, verbose=False)
+        client = Client(address, verbose=False, httpx_kwargs={"timeout": 120})
         path = handle_file(wav("a.wav", tools.noise(1)))
         jobs = [client.submit(path, "sop", api_name="/transcribe") for _ in range(5)]
         while not any(job.done() for job in jobs):  # nobody is answered before the gate opens

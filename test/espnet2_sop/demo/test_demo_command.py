@@ -120,7 +120,7 @@ def test_a_space_answers_as_the_model_until_it_is_stopped(package, waves, wav, t
     try:
         said = next(line for line in server.stdout if line.startswith("open "))
         assert f":{port}/" in said
-        page, *files = Client(f"http://127.0.0.1:{port}/", verbose=False).predict(
+        page, *files = Client(f"http://127.0.0.1:{port}/", verbose=False, httpx_kwargs={"timeout": 120}).predict(
             handle_file(wav("a.wav", waves[0])), "sop", api_name="/transcribe"
         )
         talkers = Speech2Text.from_pretrained(tmp_path / "sop.zip")(str(tmp_path / "a.wav"))
@@ -128,5 +128,5 @@ def test_a_space_answers_as_the_model_until_it_is_stopped(package, waves, wav, t
         assert Path(files[0]).read_text().startswith("a ")
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(20) == 0
+        assert server.wait(120) == 0
     assert list(uploads.glob("espnet2-sop-demo-*")) == []
