@@ -27,7 +27,7 @@ or joint (everything at once).
   --ctc_vocab DIR                          made by espnet2-sop vocab
   --vocab_dir DIR                          where the ctc_vocab of the configuration is (llm when it names none)
   --num_talkers S                          talker slots of the model (default 3)
-  --cache DIR                              frozen parts are not computed: read what espnet2-sop cache has kept in DIR
+  --cache DIR                              frozen parts are not computed: read what espnet2-sop cache has written to DIR
   --ngpu N                                 0 is CPU; several need --multiprocessing_distributed true
   --encoder, --separator, --llm            a part of the package, or module:Class of your own (docs/extending.md)
   --encoder_conf, --downsampler_conf, --separator_conf, --llm_conf, --prompt_conf, --model_conf

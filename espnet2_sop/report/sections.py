@@ -10,8 +10,8 @@ from espnet2_sop.report.experiment import Experiment
 from espnet2_sop.report.training_log import Run
 from espnet2_sop.scoring.prompt.summary import prompt_sections
 from espnet2_sop.scoring.record import compare_records
+from espnet2_sop.scoring.tables.breakdowns import breakdowns
 from espnet2_sop.scoring.tables.markdown import DASH, Section, Table, difference, error_rate
-from espnet2_sop.scoring.tables.parts import breakdowns
 from espnet2_sop.scoring.tables.results import result_sections, set_labels
 
 SETTINGS = {  # of a training: name, place in config.yaml

@@ -264,8 +264,8 @@ def scored(tmp_path):
 
 def test_scores(scored):
     from espnet2_sop.scoring.record import compare_records, read_record
+    from espnet2_sop.scoring.tables.breakdowns import breakdowns
     from espnet2_sop.scoring.tables.one_set import report as one_report
-    from espnet2_sop.scoring.tables.parts import breakdowns
     from espnet2_sop.scoring.tables.results import flat, report, result_row, set_labels
 
     def use():

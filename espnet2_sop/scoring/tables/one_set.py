@@ -9,8 +9,8 @@ from espnet2_sop.scoring.metrics import long_title, title
 from espnet2_sop.scoring.mixture_metadata import MixtureMetadata
 from espnet2_sop.scoring.rates import ErrorCount
 from espnet2_sop.scoring.record import Record
+from espnet2_sop.scoring.tables.breakdowns import group_cell
 from espnet2_sop.scoring.tables.markdown import DASH, SMALLEST_GROUP, Cell, Document, Number, Section, Table, error_rate
-from espnet2_sop.scoring.tables.parts import group_cell
 
 COUNTS = tuple(ErrorCount.__dataclass_fields__)
 METADATA = tuple(MixtureMetadata.__dataclass_fields__)

@@ -9,6 +9,7 @@ from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.metrics import METRICS, long_title, title
 from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
+from espnet2_sop.scoring.tables.breakdowns import breakdowns
 from espnet2_sop.scoring.tables.environment import environment
 from espnet2_sop.scoring.tables.markdown import (
     DASH,
@@ -21,7 +22,6 @@ from espnet2_sop.scoring.tables.markdown import (
     error_rate,
     plural,
 )
-from espnet2_sop.scoring.tables.parts import breakdowns
 from espnet2_sop.scoring.tables.systems import SYSTEMS, pairs_to_compare, rank, system_rank
 from espnet2_sop.scoring.tables.trainings import find_configs, training_section
 

@@ -3,7 +3,7 @@
 
 The voices come from Debian's package flight-of-the-amazon-queen (35 MB), which `apt-get download` fetches without root;
 --package takes a .deb or a queen.1c that is there already. OUT gets the folders train, dev and test in the layout of
-LibriSpeech (16 kHz FLAC and texts, 4.1 hours, 240 MB), the table speakers.tsv and the licence of the game. No actor is
+LibriSpeech (16 kHz FLAC and texts, 4.1 hours, 232 MB), the table speakers.tsv and the licence of the game. No actor is
 in two of the folders; fotaq_voices.tsv says who speaks what. An interrupted run continues when it is started again.
 """
 
