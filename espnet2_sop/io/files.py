@@ -152,7 +152,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         except (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError) as error:
             raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path}: expected YAML with keys and values")
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise UserError(f"{path}: expected YAML with keys and values, `key: value` in each line; found {found}")
     if odd := [key for key in values if not isinstance(key, str)]:
         raise UserError(f"{path}: the key {odd[0]!r} is no text")
     require_shallow(values, path, MOST_PARTS)

@@ -66,7 +66,8 @@ def test_mistake_of_a_spawned_process_is_one_line():
     [
         ("a: [1", "broken YAML"),
         ("a: 1\nb: {c: 1, c: 2}", "broken YAML: the key .c. comes twice"),
-        ("- 1", "expected YAML with keys"),
+        ("- 1", "expected YAML with keys and values, .* found a list"),
+        ("# a comment", "expected YAML with keys and values, .* found nothing"),
     ],
 )
 def test_broken_yaml_names_the_file(tmp_path, text, message):
