@@ -31,8 +31,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sop_source",
-        choices=("ctc", "reference", "none"),
-        help="take the prompt from elsewhere than in training; reference is an oracle, an upper bound for prompts",
+        choices=("ctc", "reference", "other", "none"),
+        help="take the prompt from elsewhere than in training; reference is an oracle, an upper bound for prompts; "
+        "other is what the heads wrote for another mixture of the set",
     )
     parser.add_argument("--out", required=True, help="folder of the system, e.g. exp/decode/sop")
     add_recognition_options(parser)
@@ -50,6 +51,9 @@ def get_parser() -> argparse.ArgumentParser:
         help="a mixture whose audio cannot be read ends the decoding (default), or gets no hypothesis and is listed in "
         "bad_audio.tsv; scoring counts its words as deletions",
     )
+    parser.add_argument(
+        "--mixtures", type=int, metavar="N", help="decode N mixtures of each set, always the same ones (default: all)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="decode again what is there")
     parser.add_argument("data", nargs="+", help="data directories with mixtures.jsonl")
     return parser
@@ -58,6 +62,10 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     check_recognition_options(args)
+    if args.mixtures is not None and args.mixtures < 1:
+        raise UserError(f"--mixtures {args.mixtures}: must be 1 or more")
+    if args.sop_source == "other" and args.mode != "sop":
+        raise UserError(f"--sop_source other: --mode {args.mode} reads no prompt; use --mode sop")
     folders = output_folders(args.data, Path(args.out))
     jobs = [job for data, out in folders.items() if (job := job_to_do(args, data, out))]
     if not jobs:
@@ -78,7 +86,8 @@ def main(argv: list[str] | None = None) -> None:
                     (out / name).unlink(missing_ok=True)
                 provenance.write_origin(out, made_from)
             with written_to(out), within_memory("--batch_size", "--batch_seconds"):
-                decode_set(decoder, data, out, args.batch_seconds, args.batch_size, args.bad_audio == "skip")
+                skips = args.bad_audio == "skip"
+                decode_set(decoder, data, out, args.batch_seconds, args.batch_size, skips, args.mixtures)
 
 
 def output_folders(data: list[str], out: Path) -> dict[Path, Path]:
@@ -128,7 +137,7 @@ def job_to_do(args: argparse.Namespace, data: Path, out: Path) -> tuple[Path, Pa
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; train the model first, or name another with --checkpoint")
     now = {
-        "options": {key: getattr(args, key) for key in ("mode", "sop_source", "beam", "no_repeat_ngram")},
+        "options": {key: getattr(args, key) for key in ("mode", "sop_source", "beam", "no_repeat_ngram", "mixtures")},
         "files": {
             "checkpoint": provenance.fingerprint(checkpoint),
             "mixtures": provenance.fingerprint(data / "mixtures.jsonl"),

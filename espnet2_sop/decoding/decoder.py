@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from espnet2_sop.decoding.exchange import Prompt, choose, lend
 from espnet2_sop.decoding.generate import generate
 from espnet2_sop.decoding.hypotheses import (
     Hypothesis,
@@ -28,11 +29,12 @@ from espnet2_sop.io.files import atomic_write
 from espnet2_sop.io.provenance import PARTIAL
 from espnet2_sop.io.registry import require_imported
 from espnet2_sop.mixture.batching import sorted_batches
-from espnet2_sop.mixture.loader import open_store
+from espnet2_sop.mixture.loader import MixtureStore, open_store
 from espnet2_sop.model.build import build_model
 from espnet2_sop.model.checkpoint import load_checkpoint
 from espnet2_sop.model.ctc.serialized import TalkerTokens, timed_words
 from espnet2_sop.model.front_end import EncodedSpeech
+from espnet2_sop.model.llm.prompt import OTHER
 from espnet2_sop.model.sop_model import SOPModel
 from espnet2_sop.packaging.locate import read_config
 from espnet2_sop.text.llm_tokenizer import join
@@ -87,27 +89,51 @@ class Decoder:
         if mode != "ctc":
             model.llm.merge()
 
+    @property
+    def reads_other(self) -> bool:
+        """Whether every mixture reads the prompt of another one."""
+        return self.model.sop_source == OTHER
+
     @torch.inference_mode()
-    def __call__(self, waveforms: list[np.ndarray], references: list[str] | None = None) -> list[Hypothesis]:
+    def prompts(self, waveforms: list[np.ndarray]) -> list[Prompt]:
+        """The prompts that the heads write for waveforms (T_i,) float32, 16 kHz."""
+        model = self.model
+        slots = model.front_end.slots(model.front_end.encode(*self._batch(waveforms), for_llm=False))
+        texts = (serialize([model.vocabulary.decode(slot.tokens) for slot in row]) for row in slots)
+        return [Prompt(*row) for row in zip(model.sop(slots), texts, strict=True)]
+
+    def _batch(self, waveforms: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Padded waveforms (B, T) and their lengths (B,)."""
+        device = next(self.model.projector.parameters()).device
+        lengths = torch.tensor([len(w) for w in waveforms], device=device)
+        rows = [torch.from_numpy(w) for w in waveforms]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device), lengths
+
+    @torch.inference_mode()
+    def __call__(
+        self, waveforms: list[np.ndarray], references: list[str] | None = None, lent: list[Prompt] | None = None
+    ) -> list[Hypothesis]:
         """Decodes waveforms (T_i,) float32, 16 kHz; the result of one does not depend on the others.
 
         Args:
             waveforms: Mixtures.
             references: Their serialized texts, read only where the reference is the prompt.
+            lent: Prompts of other mixtures, read only where the prompt is that of another one.
 
         Returns:
             One hypothesis for each waveform.
         """
         model = self.model
-        device = next(model.projector.parameters()).device
-        lengths = torch.tensor([len(w) for w in waveforms], device=device)
-        speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waveforms], batch_first=True).to(device)
+        speech, lengths = self._batch(waveforms)
         source = "ctc" if self.mode == "ctc" else model.sop_source
         reads_slots = source == "ctc" or (source == "none" and self.draft and self.mode == "sot")
         encoded = model.front_end.encode(speech, lengths, for_llm=self.mode != "ctc", for_separator=reads_slots)
         if source == "none":
             drafts = self._drafts(model.front_end.slots(encoded)) if reads_slots else None
             return [Hypothesis(text, **rest) for text, rest in self._write(encoded, None, drafts, lengths)]
+        if source == OTHER:
+            written = self._write(encoded, [prompt.ids for prompt in lent], None, lengths)
+            return [Hypothesis(text, prompt.text, **rest) for (text, rest), prompt in zip(written, lent, strict=True)]
         if source == "reference":
             prompts = [text.lower() for text in references]
             targets = [model.tokenizer.encode_serialized(text) for text in prompts]
@@ -174,6 +200,7 @@ def decode_set(
     batch_seconds: float,
     batch_size: int,
     skip_bad_audio: bool = False,
+    mixtures: int | None = None,
 ) -> None:
     """Decodes the mixtures of one data directory into `out`: the files of `write_hypotheses`.
 
@@ -186,9 +213,10 @@ def decode_set(
         batch_seconds: Most seconds of audio in a batch, padding included.
         batch_size: Most mixtures in a batch.
         skip_bad_audio: Mixtures whose audio cannot be read get no hypothesis and are listed in `out/bad_audio.tsv`.
+        mixtures: Most mixtures, chosen by `choose`; None for all.
 
     Raises:
-        UserError: Audio cannot be read.
+        UserError: Audio cannot be read, or there is no other mixture whose prompt could be read.
     """
     store = open_store(Path(data) / "mixtures.jsonl")
     store.skip_bad_audio = skip_bad_audio
@@ -197,17 +225,24 @@ def decode_set(
     out.mkdir(parents=True, exist_ok=True)
     partial = out / PARTIAL
     done = dict(read_partial(partial, is_row))
-    lengths = {name: n for name, n in sorted(store.lengths().items(), key=lambda kv: kv[1]) if name not in done}
+    chosen = choose(store.mixtures, mixtures)
+    lengths = {name: n for name, n in sorted(store.lengths().items(), key=lambda kv: kv[1]) if name in chosen}
+    limits = int(batch_seconds * 16000), batch_size
+    lent = {}
+    if isinstance(decoder, Decoder) and decoder.reads_other:
+        own = {}
+        for waves in batches_of_audio(store, lengths, *limits):
+            own |= zip(waves, decoder.prompts([*waves.values()]), strict=True)
+        lent = lend(own, {name: len(store.mixtures[name].sources) for name in own}, data)
+    lengths = {name: n for name, n in lengths.items() if name not in done}
     bar = tqdm(total=len(lengths) + len(done), initial=len(done), desc=out.name, unit="mix", mininterval=2)
     with bar, append_rows(partial) as append:
-        for batch in sorted_batches(lengths, int(batch_seconds * 16000), batch_size):
-            waves = {name: store.waveform(name) for name in batch}
-            waves = {name: wave for name, wave in waves.items() if name not in store.bad}
-            bar.update(len(batch) - len(waves))
-            if not waves:
-                continue
+        for waves in batches_of_audio(store, lengths, *limits):
             start = time.perf_counter()
-            hypotheses = decoder(list(waves.values()), [store.mixtures[name].text for name in waves])
+            given = [[store.mixtures[name].text for name in waves]]
+            if lent:
+                given.append([lent[name] for name in waves])
+            hypotheses = decoder(list(waves.values()), *given)
             spent = (time.perf_counter() - start) / len(waves)
             for (name, wave), hyp in zip(waves.items(), hypotheses, strict=True):
                 row = {"id": name, "text": hyp.text, "prompt": hyp.prompt, "onsets": hyp.onsets, "words": hyp.words,
@@ -216,11 +251,32 @@ def decode_set(
                 done[name] = row
                 append(row)
             bar.update(len(waves))
+        bar.update(bar.total - bar.n)  # mixtures without audio
     if not done:
         raise UserError(f"{data}: no mixture has audio that can be read; {list(store.bad.values())[0]}")
     report_bad_audio(out, store.bad)
-    write_hypotheses(out, [done[name] for name in sorted(store.mixtures) if name not in store.bad])
+    write_hypotheses(out, [done[name] for name in sorted(chosen) if name not in store.bad])
     partial.unlink()
+
+
+def batches_of_audio(
+    store: MixtureStore, lengths: dict[str, int], samples: int, size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Reads mixtures batch by batch.
+
+    Args:
+        store: Reads their audio; what it cannot read is left out if it skips bad audio.
+        lengths: {mixture id: samples}, in order of length.
+        samples: Most samples in a batch, padding included.
+        size: Most mixtures in a batch.
+
+    Yields:
+        {mixture id: waveform (T,) float32, 16 kHz}, never empty.
+    """
+    for batch in sorted_batches(lengths, samples, size):
+        waves = {name: store.waveform(name) for name in batch}
+        if waves := {name: wave for name, wave in waves.items() if name not in store.bad}:
+            yield waves
 
 
 def report_bad_audio(out: Path, bad: dict[str, str]) -> None:

@@ -262,6 +262,23 @@ def test_results_go_into_the_card_where_there_are_any(driver):
     assert option(packed, "--results") == "exp/results.json"
 
 
+def test_prompts_from_elsewhere_only_where_prompts_are_read(driver):
+    for system in ("sop_a_b", "sop_reference"):
+        folder = driver.recipe / f"exp/decode/{system}/test_a"
+        folder.mkdir(parents=True)
+        (folder / "prompt").write_text("mix words\n")
+    (driver.recipe / "conf/train_sop_reference.yaml").write_text("defaults: train_sop.yaml\n")
+    options = ("--systems", "ctc_a sop_a_b sop_reference joint", "--stage", "9", "--stop_stage", "10", "--nj", "1")
+    assert not any("prompt_use" in call for call in driver(*options))
+    calls = [call for call in driver(*options, "--prompt_use", "5") if "prompt_use" in call]
+    assert {option(call, "--sop_source"): option(call, "--out") for call in calls if call.startswith("decode")} == {
+        source: f"exp/decode/sop_a_b/prompt_use/{source}" for source in ("reference", "other", "none")
+    }
+    assert all(option(call, "--mixtures") == "5" for call in calls if call.startswith("decode"))
+    asked = [call for call in driver.checkout.calls() if call.startswith("analyse --prompt_use")]
+    assert asked == ["analyse --prompt_use --data dump exp/decode/sop_a_b/test_a"]
+
+
 def test_gpus_of_one_machine(driver):
     """One training has all GPUs, decoding jobs have one each."""
     calls = driver("--systems", "sot ctc sop", "--ngpu", "2", "--stage", "5", "--stop_stage", "9")

@@ -26,6 +26,7 @@ train_args=                    # options passed to every training, e.g. "--max_e
 cache=false                    # true: what the frozen parts give for a fixed training set is computed once and cached
 systems="ctc sot sot_continued sop"                 # what is trained, decoded and scored, see below
 decode_args=                   # options passed to decoding, e.g. "--beam 4"
+prompt_use=0                   # mixtures per test set on which it is asked whether LLMs read their prompts; 0: not asked
 score_args=                    # options passed to scoring, e.g. "--metric my_metrics:my_wer"
 pack_system=sop                # system that is packed, if it is among the systems
 pack_args=                     # options passed to espnet2-sop pack, e.g. "--include_pretrained --language en"
@@ -67,7 +68,7 @@ log() { echo "$(date '+%H:%M:%S') $*"; }
 script=sop.sh
 # shellcheck source=egs2/TEMPLATE/sop_asr1/options.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/options.sh" "$@"
-for name in stage stop_stage ngpu num_nodes nj ctc_vocab_size; do
+for name in stage stop_stage ngpu num_nodes nj ctc_vocab_size prompt_use; do
     [[ "${!name}" =~ ^(0|[1-9][0-9]{0,8})$ ]] || fail "--${name} ${!name}: must be a whole number"
 done
 for name in num_nodes nj; do [ "${!name}" -ge 1 ] || fail "--${name} ${!name}: must be 1 or more"; done
@@ -221,8 +222,8 @@ train_all() { # train_all SYSTEM...: side by side where they do not wait for the
     fi
 }
 
-decode() { # decode SYSTEM
-    local out="${expdir}/decode/$1" sets=() gpus=() extra name index=0
+decode() { # decode SYSTEM: with --prompt_use also with prompts from elsewhere
+    local out="${expdir}/decode/$1" sets=() gpus=() extra name source from command index=0
     for name in ${test_sets}; do sets+=("${dumpdir}/${name}"); done
     if [ "${ngpu}" -gt 1 ] && [ "${cmd_backend}" = local ]; then # each job its own GPU
         IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s , 0 $((ngpu - 1)))}"
@@ -233,10 +234,25 @@ decode() { # decode SYSTEM
         export CUDA_VISIBLE_DEVICES="${gpus[$((index % ${#gpus[@]}))]}"
     fi
     mapfile -t extra < <(printf '%s' "${decode_words}")
-    job 1 "$((ngpu > 0 ? 1 : 0))" "decode_$1" "${out}/decode.log" espnet2-sop decode --run "${run[$1]}" \
-        --checkpoint "${checkpoint[$1]}" --mode "${mode[$1]}" --out "${out}" --ngpu "${ngpu}" \
+    command=(espnet2-sop decode --run "${run[$1]}" --checkpoint "${checkpoint[$1]}" --mode "${mode[$1]}"
+        --ngpu "${ngpu}")
+    job 1 "$((ngpu > 0))" "decode_$1" "${out}/decode.log" "${command[@]}" --out "${out}" \
         ${extra[@]+"${extra[@]}"} "${sets[@]}"
     log "${out}: text, hyp.seglst.json and speed.json of ${#sets[@]} sets"
+    mapfile -t sets < <(asked "$1" "${dumpdir}")
+    [ "${#sets[@]}" -gt 0 ] || return 0
+    for source in reference other none; do
+        from="${out}/prompt_use/${source}"
+        job 1 "$((ngpu > 0))" "decode_$1_${source}" "${from}/decode.log" "${command[@]}" --out "${from}" \
+            ${extra[@]+"${extra[@]}"} --sop_source "${source}" --mixtures "${prompt_use}" "${sets[@]}"
+    done
+}
+asked() { # asked SYSTEM FOLDER: prints FOLDER/SET for each set on which it is asked whether the LLM reads its prompt
+    local name
+    [ "${prompt_use}" -gt 0 ] && [ "${mode[$1]}" = sop ] && [[ ! "_$1_" =~ _(reference|oracle)_ ]] || return 0
+    for name in ${test_sets}; do
+        [ ! -f "${expdir}/decode/$1/${name}/prompt" ] || echo "$2/${name}"
+    done
 }
 
 all_sets="$(tr ' ' '\n' <<<"${train_set} ${valid_set} ${test_sets}" | sed '/^$/d' | sort -u | tr '\n' ' ')"
@@ -292,6 +308,11 @@ if should_run 10 "scoring"; then
     done
     # shellcheck disable=SC2086  # score_args is a list of options
     espnet2-sop score --data "${dumpdir}" ${score_args} "${folders[@]}"
+    mapfile -t prompted < <(for system in ${systems}; do asked "${system}" "${expdir}/decode/${system}"; done)
+    if [ "${#prompted[@]}" -gt 0 ]; then
+        espnet2-sop analyse --prompt_use --data "${dumpdir}" "${prompted[@]}" >"${expdir}/prompt_use.log"
+        log "${expdir}/prompt_use.log: whether the LLMs read their prompts"
+    fi
 fi
 
 if should_run 11 "tables and report"; then

@@ -10,6 +10,7 @@ from espnet2_sop.model.masks import length_mask
 from espnet2_sop.text.llm_tokenizer import LLMTokenizer, join
 
 SOP_SOURCES = ("ctc", "reference", "none")
+OTHER = "other"  # in decoding only: the prompt of another mixture
 CHAT_DATE = "26 Jul 2024"  # Llama 3 writes the date into its template; today's would change the prompt every day
 SOP_MARK, SPEECH_MARK = "\u2402SOP\u2403", "\u2402SPEECH\u2403"
 
@@ -74,7 +75,7 @@ class PromptBuilder:
                 "prompt_conf.confidence_mark: only CTC has confidences; use sop_source: ctc or leave it out"
             )
         self.tokenizer = tokenizer
-        self.read_from(sop_source)
+        self.sop_source = require_choice("prompt_conf.sop_source", sop_source, SOP_SOURCES)
         self.sop_separator = sop_separator
         self.confidence_mark = tokenizer.hf.encode(confidence_mark, add_special_tokens=False)
         self.confidence_threshold = confidence_threshold
@@ -95,8 +96,8 @@ class PromptBuilder:
         self.tail = encode(tail, add_special_tokens=False)
 
     def read_from(self, sop_source: str) -> None:
-        """Chooses where the SOP comes from; decoding may take another source than training."""
-        self.sop_source = require_choice("prompt_conf.sop_source", sop_source, SOP_SOURCES)
+        """Chooses where decoding takes the SOP from: as training, or `other`, the SOP of another mixture."""
+        self.sop_source = require_choice("sop_source", sop_source, (*SOP_SOURCES, OTHER))
 
     def marked(self, ids: list[int], confidence: float) -> list[int]:
         """Marks a word of the prompt that CTC was not sure of.

@@ -8,6 +8,7 @@ from pathlib import Path
 from espnet2_sop.io.errors import UserError
 from espnet2_sop.io.files import atomic_write
 from espnet2_sop.scoring.metrics import METRICS, long_title, title
+from espnet2_sop.scoring.prompt.use import use_section, uses_of
 from espnet2_sop.scoring.record import NAME, Record, compare_records, read_record
 from espnet2_sop.scoring.tables.breakdowns import breakdowns
 from espnet2_sop.scoring.tables.environment import environment
@@ -179,7 +180,7 @@ def comparisons(records: Sequence[Record]) -> Section | None:
 
 
 def main_sections(records: Sequence[Record]) -> list[Section]:
-    """The questions that a paper answers: cpWER, order WER, paired comparisons, talker counts.
+    """The questions that a paper answers: cpWER, order WER, paired comparisons, prompt use, talker counts.
 
     Args:
         records: The records of `gather`.
@@ -199,6 +200,7 @@ def main_sections(records: Sequence[Record]) -> list[Section]:
             [rate_table(records, "order_wer", intervals=True)],
         ),
         comparisons(records),
+        use_section(uses) if (uses := uses_of(records)) else None,
         Section(
             "Talkers: are they counted and ordered right?",
             ["Percent of mixtures."],

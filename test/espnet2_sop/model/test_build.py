@@ -17,6 +17,7 @@ from espnet2_sop.model.build import build_model
         ({"model_conf": {"objective": "sot"}}, "model_conf.trainable is missing"),
         ({"model_conf": {"objective": "sot", "trainable": [], "tap": 4}}, "tap: 4"),
         ({"prompt_conf": {"sop_source": "thin air"}}, "sop_source: 'thin air' is not one of ctc, reference, none"),
+        ({"prompt_conf": {"sop_source": "other"}}, "sop_source: 'other' is not one of ctc, reference, none"),
         ({"prompt_conf": {"sop_source": "none", "confidence_mark": "?"}}, "only CTC has confidences"),
         ({"separator_conf": {"hiden_size": 3}}, "separator_conf: no key 'hiden_size'"),
         ({"separator_conf": {"hidden_size": "3"}}, "separator_conf.hidden_size: '3' is not of type int"),
