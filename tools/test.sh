@@ -12,6 +12,7 @@ if [[ ${1:-} == quick ]]; then
     selection=(-m 'not slow')
     shift
 fi
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # tensors of the tests are tiny: threads would wait for each other
 tools/setup_env.sh --test >/dev/null
 # shellcheck source=tools/env.sh
 . tools/env.sh
