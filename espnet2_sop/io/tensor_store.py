@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from espnet2_sop.io.disk import sync
 from espnet2_sop.io.errors import UserError
@@ -94,7 +94,7 @@ class CacheWriter(contextlib.AbstractContextManager):
         if self.waiting:
             number = max((int(path.stem) for path in self.folder.glob("*.safetensors")), default=-1) + 1
             with atomic_path(self.folder / f"{number:05d}.safetensors") as part:
-                save_file(self.waiting, part)
+                part.write_bytes(save(self.waiting))  # a kill of save_file would leave a temporary file of its own
                 sync(part)
             _open.cache_clear()  # a file that was removed may have had this name
             self.done |= self.waiting.keys()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import yaml
 
-TEST = Path(__file__).parents[1]
-sys.path[:0] = [str(TEST.parent), str(TEST)]  # the checkout first: test/ has a folder named espnet2_sop, too
+# the checkout first: test/ has a folder named espnet2_sop, too
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from fixtures.corpus import make_corpus
 from fixtures.data import RULE
 from fixtures.pretrained import save_encoder, save_llm
